@@ -128,7 +128,8 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
     """Iterate with a bar on stderr, shown only where the work lasts over a second."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, total=total, desc=label, delay=1, leave=False))
+    pace = 0.1 if sys.stderr.isatty() else 10  # seconds between updates: no flood in a log file
+    return iter(tqdm(items, total=total, desc=label, delay=1, leave=False, mininterval=pace))
 
 
 @contextlib.contextmanager
@@ -556,14 +557,18 @@ def square_crop(segment: np.ndarray, size: int) -> np.ndarray:
     The longer side fills the crop, the shorter is centred and its edge pixels repeated outwards.
     This is the one way from a segment to what the network sees, for archive and prediction alike.
     """
-    height, width = segment.shape[:2]
-    scale = size / max(height, width)
-    inner = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(segment, inner, interpolation=method)
-    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
-    right, bottom = size - inner[0] - left, size - inner[1] - top
+    left, top, width, height = crop_content(segment.shape[1], segment.shape[0], size)
+    method = cv2.INTER_AREA if max(segment.shape[:2]) > size else cv2.INTER_LINEAR
+    resized = cv2.resize(segment, (width, height), interpolation=method)
+    right, bottom = size - width - left, size - height - top
     return cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
+
+
+def crop_content(width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """Where a segment of that size lies in its crop: left, top, width, height in pixels."""
+    scale = size / max(width, height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    return (size - inner[0]) // 2, (size - inner[1]) // 2, *inner
 
 
 def scale_pixels(crops: np.ndarray) -> np.ndarray:
@@ -740,8 +745,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arrays |= {f"y_{s}": y[s] for s in SPLITS} | {f"label_{s}": labels[s] for s in SPLITS}
     arrays["classes"] = np.array(classes, str)
 
-    digests = {f.name: f.digest for fs in by_split.values() for f in fs}
-    listing = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    digests = {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS}
+    listing = "".join(f"{d}  {name}\n" for of in digests.values() for name, d in sorted(of.items()))
     metadata = {
         "task": options.task,
         "image_size": options.image_size,

@@ -1,0 +1,45 @@
+# make run             install, then the four scripts on the best data at hand
+# make run DATA=DIR    the same on a Pascal VOC dataset of your own
+# make test            install the test tools too, lint, test
+# make clean           remove what a run wrote
+
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PY := $(BIN)/python
+
+.PHONY: run test clean
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/tested: .venv/installed tests/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+# Without DATA: BCCD where it can be fetched, else the bundled sample.
+run: .venv/installed
+ifdef DATA
+	$(PY) preprocess_data.py --data-dir "$(DATA)"
+else
+	@if [ -d data/JPEGImages ]; then $(PY) preprocess_data.py; \
+	else $(PY) preprocess_data.py --download || \
+	{ echo "BCCD can't be had here: going on with the bundled sample"; $(PY) preprocess_data.py; }; fi
+endif
+	$(PY) train_model.py
+	$(PY) evaluate_model.py
+	$(PY) predict.py data/sample/segments/red_cell.png
+	@echo "The report is in report/"
+
+test: .venv/tested
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+
+clean:
+	rm -rf preprocessed_data.npz model report

@@ -1,0 +1,132 @@
+"""Tell what blood cell an image shows, from the exported model, without starting TensorFlow.
+
+    python3 predict.py cell.png                          # cell.png: RBC (probability 0.998)
+    python3 predict.py cell.png more/ --json             # one JSON object per line
+
+An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
+folder stands for the images in it, by name. ``uncertain`` marks a picture unlike anything the
+model has learnt from, whatever the probabilities say: its novelty lies above the model card's
+``novelty_threshold`` (see ``fit_novelty`` in train_model.py for what that measures).
+Ends with status 1 where some of several images could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preprocess_data import (
+    UserError,
+    command,
+    find_images,
+    option,
+    parse_options,
+    read_image,
+    say,
+    scale_pixels,
+    square_crop,
+)
+from train_model import PRETRAINED, Classifier
+
+
+@dataclass(frozen=True)
+class Options:
+    images: Sequence[Path] = option(
+        (), "image files, or folders of them", nargs="+", metavar="IMAGE"
+    )
+    model: Path | None = option(None, "folder of a model (default: model/, else the bundled one)")
+    json: bool = option(False, "print one JSON object per line")
+    workers: int = option(os.cpu_count() or 1, "images looked at side by side")
+
+
+def choose_model(folder: Path | None) -> Path:
+    """The folder given, else model/ where one was trained, else the bundled model; says which."""
+    if folder is not None:
+        return folder
+    trained = Path("model")
+    folder = trained if (trained / "hematovision.json").is_file() else PRETRAINED
+    kind = "the model trained here" if folder is trained else "the bundled model"
+    say(f"using {kind}: {folder}")
+    return folder
+
+
+def list_images(paths: Iterable[Path]) -> list[Path]:
+    """Spread folders out into their images; UserError where a folder holds none."""
+    images: list[Path] = []
+    for path in paths:
+        found = find_images(path) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path}: no image in this folder; name a file or another folder")
+        images += found
+    return images
+
+
+def predict_segment(classifier: Classifier, path: Path) -> dict[str, Any] | UserError:
+    """What one image shows, as the JSON object promises; a UserError instead if it's unreadable."""
+    try:
+        crop = square_crop(read_image(path), classifier.image_size)
+    except UserError as error:
+        return error
+    probabilities, novelty = classifier.judge(scale_pixels(crop))
+    label = int(classifier.predict(probabilities[None])[0])
+    by_class = dict(zip(classifier.classes, map(float, probabilities), strict=True))
+    return {
+        "image": str(path),
+        "label": classifier.classes[label],
+        "probability": float(probabilities[label]),
+        "rbc_probability": by_class.get("RBC"),
+        "probabilities": by_class,
+        "uncertain": bool(classifier.is_uncertain(novelty)),
+    }
+
+
+def predict_segments(
+    classifier: Classifier, paths: Sequence[Path], workers: int
+) -> Iterator[dict[str, Any] | UserError]:
+    """Answers in the order of `paths`, a few images ahead of the reader: memory stays flat."""
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque = deque()
+        for path in paths:
+            ahead.append(pool.submit(predict_segment, classifier, path))
+            if len(ahead) > 4 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def format_line(answer: dict[str, Any]) -> str:
+    """One answer for a person to read."""
+    doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
+    return f"{answer['image']}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    options: Options = parse_options(Options, __doc__, argv)
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers}: at least 1")
+    images = list_images(options.images)
+    classifier = Classifier.load(choose_model(options.model))
+    failed = 0
+    for answer in predict_segments(classifier, images, min(options.workers, len(images))):
+        if isinstance(answer, UserError):
+            if len(images) == 1:
+                raise answer
+            say(f"warning: {answer}")
+            failed += 1
+        else:
+            print(json.dumps(answer) if options.json else format_line(answer), flush=True)
+    if failed:
+        say(f"warning: {failed} of {len(images)} images could not be read")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,874 @@
+"""Train a blood cell classifier on an archive of crops, by transfer learning from MobileNetV2.
+
+    python3 train_model.py                               # preprocessed_data.npz -> model/
+    python3 train_model.py --weights PATH --epochs 4
+
+Writes ``hematovision.keras`` (crops in [0, 1] to probabilities), ``hematovision.tflite`` (the same
+for prediction, without TensorFlow), ``hematovision.json`` (the model card), ``history.csv`` and
+``training_curves.png``. The decision threshold, the calibration and the choice of epoch see the
+validation split only; the test split is not read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import hashlib
+import io
+import itertools
+import json
+import os
+import platform
+import socket
+import sys
+import threading
+import time
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from preprocess_data import (
+    BACKGROUND,
+    HERE,
+    UserError,
+    command,
+    crop_content,
+    is_rbc,
+    option,
+    parse_options,
+    progress,
+    say,
+    scale_pixels,
+    square_crop,
+    written_whole,
+)
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+PRETRAINED = HERE / "data" / "pretrained"
+NAME = "hematovision"
+# Blocks of MobileNetV2 below this one keep their ImageNet weights.
+FIRST_BLOCK = 10
+BATCH, RATE = 32, 1e-4
+NOVEL_PERCENTILE = 99.3  # of the validation crops are called familiar
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+DAMAGED = (zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path = option(Path("preprocessed_data.npz"), "archive made by preprocess_data.py")
+    output_dir: Path = option(Path("model"), "folder for the trained model")
+    weights: str = option(
+        "auto", "start from: auto, imagenet, bundled, none, or a MobileNetV2 weights file"
+    )
+    epochs: int = option(4, "passes over the training crops while fine-tuning, 0 to 1000")
+    seed: int = option(42, "seed of everything random")
+
+
+# --- the archive ----------------------------------------------------------------------------------
+
+
+class Split(NamedTuple):
+    """One split of the archive."""
+
+    X: np.ndarray  # (n, size, size, 3) uint8, RGB
+    y: np.ndarray  # (n,) index into the classes
+    label: np.ndarray  # (n,) text, what was annotated
+    source: np.ndarray  # (n,) file name of the field
+    box: np.ndarray  # (n, 4) xmin, ymin, xmax, ymax in pixels of the field
+
+
+class Archive(NamedTuple):
+    """What preprocess_data.py wrote, as far as it was asked for."""
+
+    splits: dict[str, Split]
+    classes: list[str]
+    metadata: dict[str, Any]
+    digest: str  # SHA-256 of the file
+
+
+def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
+    """Read the wanted splits; crops come back as the uint8 they were cut as, half of what they are.
+
+    Raises UserError where the file is missing, damaged, or not one of our archives.
+    """
+    hint = "make one with preprocess_data.py"
+    splits: dict[str, Split] = {}
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        with np.load(path, allow_pickle=False) as archive:
+            metadata = json.loads(str(archive["metadata"]))
+            classes = archive["classes"].tolist()
+            for name in wanted:
+                columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
+                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns)
+        shape = (metadata["image_size"], metadata["image_size"], 3)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such archive; {hint}") from None
+    except KeyError as error:
+        raise UserError(f"{path}: it holds no {error}; {hint}") from None
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, *DAMAGED) as error:
+        raise UserError(f"{path}: not a readable archive ({error}); {hint}") from None
+    for name, split in splits.items():
+        if any(len(column) != len(split.y) for column in split) or split.X.shape[1:] != shape:
+            raise UserError(f"{path}: the arrays of split {name} don't fit together; {hint}")
+    return Archive(splits, classes, metadata, digest.hexdigest())
+
+
+def unscale_pixels(crops: np.ndarray) -> np.ndarray:
+    """Map crops in [0, 1] to uint8, the inverse of `preprocess_data.scale_pixels`, in slices."""
+    pixels = np.empty(crops.shape, np.uint8)
+    for start in range(0, len(crops), 256):
+        np.rint(
+            crops[start : start + 256] * np.float32(255),
+            out=pixels[start : start + 256],
+            casting="unsafe",
+        )
+    return pixels
+
+
+# --- the exported model, as every script uses it --------------------------------------------------
+
+
+class Classifier:
+    """The exported model and its card: crops in, probabilities out, without TensorFlow.
+
+    Each thread gets an interpreter of its own and hands it one crop at a time, so that an answer
+    depends neither on the number of threads nor on which other crops were asked about.
+    """
+
+    def __init__(self, model: bytes, card: dict[str, Any]) -> None:
+        self.card = card
+        self.classes: list[str] = card["classes"]
+        self.image_size: int = card["image_size"]
+        self._model = model
+        self._local = threading.local()
+        self._interpreter()  # a damaged model shows here, not in some thread
+
+    @classmethod
+    def load(cls, folder: Path) -> Classifier:
+        """Read model and card from `folder`; UserError where they are missing or damaged."""
+        hint = "train one with train_model.py"
+        try:
+            card = json.loads((folder / f"{NAME}.json").read_text("utf-8"))
+            model = (folder / f"{NAME}.tflite").read_bytes()
+            return cls(model, card)
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}; {hint}") from None
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{folder}: not a HematoVision model ({why}); {hint}") from None
+
+    def _interpreter(self) -> Any:
+        if not hasattr(self._local, "interpreter"):
+            from ai_edge_litert.interpreter import Interpreter
+
+            with quiet_stderr():
+                interpreter = Interpreter(model_content=self._model, num_threads=1)
+                interpreter.allocate_tensors()
+            self._local.input = interpreter.get_input_details()[0]["index"]
+            outputs = {len(o["shape"]): o["index"] for o in interpreter.get_output_details()}
+            self._local.outputs = outputs[2], outputs[1]
+            self._local.interpreter = interpreter
+        return self._local.interpreter
+
+    def judge(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
+        """Probabilities (k,) and novelty of one crop (size, size, 3) in [0, 1]."""
+        interpreter = self._interpreter()
+        interpreter.set_tensor(self._local.input, crop[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        probabilities, novelty = (interpreter.get_tensor(i)[0] for i in self._local.outputs)
+        return probabilities, float(novelty)
+
+    def predict_proba(self, crops: np.ndarray, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, k) and novelty (n,) of uint8 crops (n, size, size, 3)."""
+        with ThreadPoolExecutor(workers) as pool:
+            judged = pool.map(lambda crop: self.judge(scale_pixels(crop)), crops)
+            rows = list(progress(judged, len(crops), "classifying"))
+        probabilities = np.array([p for p, _ in rows]).reshape(-1, len(self.classes))
+        return probabilities, np.array([d for _, d in rows], float)
+
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class index (n,) for probabilities (n, k): by the card's threshold where there is one."""
+        threshold = self.card["threshold"]
+        if threshold is None:
+            return probabilities.argmax(axis=1)
+        return (probabilities[:, self.classes.index("RBC")] >= threshold).astype(int)
+
+    def is_uncertain(self, novelty: np.ndarray) -> np.ndarray:
+        """Whether crops are unlike anything the model was trained on; see `fit_novelty`."""
+        return novelty > self.card["novelty_threshold"]
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what native libraries write to file descriptor 2 off the screen."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as void:
+        os.dup2(void.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+# --- backbone -------------------------------------------------------------------------------------
+
+
+def build_backbone(size: int, weights: str) -> tuple[keras.Model, str]:
+    """MobileNetV2 (Sandler et al., 2018) without its top, and in words where its weights are from.
+
+    Comes back folded, see `fold_norms`.
+    """
+    import keras
+
+    def build(source: str | None) -> keras.Model:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras reports its download on stdout
+            return keras.applications.MobileNetV2(
+                (size, size, 3), include_top=False, weights=source
+            )
+
+    backbone, origin = None, ""
+    if weights in ("auto", "imagenet"):
+        timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(20)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # on sizes other than its own five
+                backbone, origin = build("imagenet"), "ImageNet, from Keras"
+        except Exception as error:  # Keras wraps whatever the network does in a bare Exception
+            if weights == "imagenet":
+                raise UserError(
+                    f"--weights imagenet: Keras could not fetch them ({first_line(error)}); "
+                    "try --weights bundled, or the path of a weights file"
+                ) from None
+            say("ImageNet weights can't be had here: starting from the bundled backbone instead")
+            weights = "bundled"
+        finally:
+            socket.setdefaulttimeout(timeout)
+    if backbone is None:
+        backbone, origin = build(None), "none: trained from random weights"
+        path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
+        if weights != "none":
+            try:
+                backbone.load_weights(path)
+            except Exception as error:  # h5py and Keras raise nearly everything here
+                raise UserError(
+                    f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants "
+                    "auto, imagenet, bundled, none or a weights file of it, without top"
+                ) from None
+            kind = "bundled" if weights == "bundled" else "file"
+            origin = f"{kind} {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return fold_norms(backbone), origin
+
+
+def fold_norms(backbone: keras.Model) -> keras.Model:
+    """The same network with each BatchNormalization worked into the convolution before it.
+
+    So none is left whose statistics could drift: in Keras 3 `training=False` alone doesn't keep
+    them once a backbone is trainable (keras issue 20285). And the weights, rounded here to half
+    precision, are those that the exported model stores, where they would be folded anyhow.
+    """
+    import keras
+
+    def without_norm(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return keras.layers.Activation("linear", name=layer.name)
+        if "kernel_initializer" in config or "depthwise_initializer" in config:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    folded = keras.models.clone_model(
+        backbone,
+        clone_function=without_norm,
+        call_function=lambda layer, *inputs, **options: layer(*inputs),  # only norms take options
+    )
+    # In MobileNetV2 every convolution is followed by its normalization.
+    for convolution, norm in itertools.pairwise(backbone.layers):
+        if isinstance(norm, keras.layers.BatchNormalization):
+            (kernel,) = convolution.get_weights()
+            gamma, beta, mean, variance = norm.get_weights()
+            gain = gamma / np.sqrt(variance + norm.epsilon)
+            depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+            kernel = kernel * (gain[:, np.newaxis] if depthwise else gain)
+            set_half(folded.get_layer(convolution.name), kernel, beta - mean * gain)
+    return folded
+
+
+def set_half(layer: keras.Layer, *weights: np.ndarray) -> None:
+    """Set a layer's weights, rounded to what half precision can hold."""
+    layer.set_weights([np.asarray(w).astype(np.float16).astype(np.float32) for w in weights])
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def split_backbone(backbone: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Cut the backbone below FIRST_BLOCK: (crops in [0, 1] -> activations, these -> features).
+
+    The part below stays as it is, so that its activations need computing once per crop seen, and
+    by LiteRT, several times as fast on a CPU as TensorFlow.
+    """
+    import keras
+
+    names = [layer.name for layer in backbone.layers]
+    seam = backbone.layers[names.index(f"block_{FIRST_BLOCK}_expand") - 1]
+    crops = keras.Input(backbone.input.shape[1:], name="crops")
+    # MobileNetV2 was trained on [-1, 1].
+    scaled = keras.layers.Rescaling(2.0, -1.0)(crops)
+    lower = keras.Model(crops, keras.Model(backbone.input, seam.output)(scaled), name="lower")
+    lower.trainable = False
+    pooled = keras.layers.GlobalAveragePooling2D(name="features")(backbone.output)
+    return lower, keras.Model(seam.output, pooled, name="upper")
+
+
+class Frozen:
+    """The frozen lower part as LiteRT runs it: uint8 crops to float16 activations."""
+
+    BATCH = 16
+
+    def __init__(self, lower: keras.Model) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        model = convert(lower, half=False)
+        with quiet_stderr():
+            self._lite = Interpreter(model_content=model, num_threads=os.cpu_count())
+            self._in = self._lite.get_input_details()[0]["index"]
+            self._out = self._lite.get_output_details()[0]["index"]
+            self._lite.resize_tensor_input(self._in, [self.BATCH, *lower.input.shape[1:]])
+            self._lite.allocate_tensors()
+        self._shape = lower.output.shape[1:]
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        activations = np.empty((len(crops), *self._shape), np.float16)
+        batch = np.zeros((self.BATCH, *crops.shape[1:]), np.float32)
+        for start in range(0, len(crops), self.BATCH):
+            part = crops[start : start + self.BATCH]
+            batch[: len(part)] = scale_pixels(part)
+            self._lite.set_tensor(self._in, batch)
+            self._lite.invoke()
+            activations[start : start + len(part)] = self._lite.get_tensor(self._out)[: len(part)]
+        return activations
+
+
+def convert(model: keras.Model, half: bool = True) -> bytes:
+    """Keras model to .tflite; `half` stores the weights in half precision."""
+    import tensorflow as tf
+
+    with quiet_stderr(), contextlib.redirect_stdout(io.StringIO()):
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+
+# --- augmentation ---------------------------------------------------------------------------------
+
+
+def cut_out(
+    segment: np.ndarray, rng: np.random.Generator, chance: float, least: float
+) -> np.ndarray:
+    """A box drawn a little tighter and, by `chance`, cut off from one or two sides like a cell at
+    the border of its field, of which at least the share `least` is left in each direction."""
+    spans = []
+    cuts = rng.random(2) < (chance, chance / 4)
+    for length, is_cut in zip(segment.shape[:2], rng.permutation(cuts), strict=True):
+        low, high = rng.uniform(0, 0.08, 2) * length
+        high = length - high
+        if is_cut:
+            keep = rng.uniform(least, 0.9) * (high - low)
+            low, high = (low, low + keep) if rng.random() < 0.5 else (high - keep, high)
+        spans.append(slice(int(low), max(int(low) + 3, round(high))))
+    return segment[spans[0], spans[1]]
+
+
+def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Vary stain, light, white balance, focus and noise of a uint8 crop.
+
+    Stain and light multiply what is let through, so each channel is scaled and shifted in optical
+    density (after Tellez et al., 2019), which for 256 levels is a look-up.
+    """
+    density = -np.log(np.maximum(np.arange(256) / 255, 0.02))[:, np.newaxis]
+    gain = np.exp(rng.uniform(-0.3, 0.5) + rng.normal(0, 0.15, 3))
+    density = density * gain + rng.uniform(-0.08, 0.12, 3)
+    levels = np.rint(255 * np.exp(-np.maximum(density, 0))).astype(np.uint8)
+    crop = cv2.LUT(crop, levels[:, np.newaxis])
+    if rng.random() < 0.3:
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 2.0))
+    if rng.random() < 0.2:
+        noise = rng.normal(0, 255 * rng.uniform(0.005, 0.02), crop.shape)
+        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
+    return crop
+
+
+def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:
+    """Another view of a crop, (size, size, 3) uint8: cut, stretched, turned, recoloured."""
+    size = len(crop)
+    left, top, width, height = crop_content(box[2] - box[0], box[3] - box[1], size)
+    segment = crop[top : top + height, left : left + width]
+    # A sliver of a red cell or of background is still that; one of a white cell may be anything.
+    chance, least = (0.5, 0.2) if is_rbc(label) or label == BACKGROUND else (0.3, 0.5)
+    segment = cut_out(segment, rng, chance, least)
+    stretched = max(2, round(segment.shape[1] * np.exp(rng.uniform(-0.15, 0.15))))
+    segment = cv2.resize(segment, (stretched, segment.shape[0]), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.5:
+        segment = segment[:, ::-1]
+    segment = np.ascontiguousarray(np.rot90(segment, rng.integers(4)))
+    return recolour(square_crop(segment, size), rng)
+
+
+# --- fit ------------------------------------------------------------------------------------------
+
+
+def weigh_classes(code: np.ndarray) -> np.ndarray:
+    """Weight (k,) of a class in the loss: the inverse square root of its frequency, mean 1 a crop.
+
+    Between none, which neglects the rare, and "balanced", which lets few examples shout.
+    """
+    count = np.bincount(code)
+    weight = 1 / np.sqrt(count)
+    return weight * len(code) / (weight * count).sum()
+
+
+def fit_head(features: np.ndarray, code: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax regression on frozen features (n, d): kernel (d, k) and bias (k,) to start from.
+
+    Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(
+        C=0.01, max_iter=200, class_weight=dict(enumerate(weigh_classes(code)))
+    )
+    model.fit(scaler.transform(features), code)
+    kernel, bias = model.coef_, model.intercept_
+    if len(kernel) == 1:  # with two classes scikit-learn keeps the difference only
+        kernel, bias = np.vstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
+    kernel = (kernel / scaler.scale_).T
+    return kernel, bias - scaler.mean_ @ kernel
+
+
+def fine_tune(
+    trainer: keras.Model,
+    frozen: Frozen,
+    split: Split,
+    code: np.ndarray,
+    judge: Callable[[], dict[str, float]],
+    epochs: int,
+    seed: int,
+) -> list[dict[str, float]]:
+    """Fit upper blocks and head on a new view of every crop each epoch; returns the history.
+
+    Adam with a short warm-up and a cosine down to nothing; the weights' moving average is what is
+    kept in the end.
+    """
+    import keras
+
+    rng = np.random.default_rng(seed)
+    steps = epochs * -(-len(code) // BATCH)
+    warmup = steps // 12
+    rate = keras.optimizers.schedules.CosineDecay(
+        RATE / 20, steps - warmup, alpha=0.01, warmup_target=RATE, warmup_steps=warmup
+    )
+    weights = weigh_classes(code)[code]
+    target = keras.utils.to_categorical(code)
+    trainer.compile(
+        optimizer=keras.optimizers.Adam(rate, beta_2=0.99),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.02),
+        weighted_metrics=["accuracy"],
+    )
+    history = []
+    views = np.empty_like(split.X)
+    for epoch in range(1, epochs + 1):
+        start = time.perf_counter()
+        for i in progress(range(len(views)), len(views), f"epoch {epoch}/{epochs}: views"):
+            views[i] = augment(split.X[i], split.box[i], split.label[i], rng)
+        activations = frozen(views)
+        fitted = trainer.fit(
+            activations, target, batch_size=BATCH, sample_weight=weights, verbose=0, shuffle=True
+        )
+        row = {"phase": "fine-tune", "epoch": epoch, **last_values(fitted.history), **judge()}
+        history.append(row | {"seconds": time.perf_counter() - start})
+        say_epoch(history[-1])
+    return history
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def log_loss(logits: np.ndarray, code: np.ndarray) -> float:
+    """Mean negative log-likelihood of the true classes, in nats."""
+    return float(-np.log(np.maximum(softmax(logits)[np.arange(len(code)), code], 1e-12)).mean())
+
+
+def fit_temperature(logits: np.ndarray, code: np.ndarray) -> float:
+    """The one number to divide logits by that makes them honest (Guo et al., 2017), 0.25 to 4."""
+    from scipy.optimize import minimize_scalar
+
+    best = minimize_scalar(
+        lambda log_t: log_loss(logits / np.exp(log_t), code),
+        bounds=(np.log(0.25), np.log(4)),
+        method="bounded",
+    )
+    return float(np.exp(best.x))
+
+
+def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:
+    """The threshold of the highest Matthews correlation; of equally good ones, that nearest 1/2.
+
+    With calibrated probabilities 1/2 is the right one in theory: it is left only for a better one.
+    """
+    cuts = np.unique(np.r_[0.5, (np.sort(probability)[1:] + np.sort(probability)[:-1]) / 2])
+    cuts = cuts[(cuts > 0.01) & (cuts < 0.99)]
+    from sklearn.metrics import matthews_corrcoef
+
+    values = np.array([matthews_corrcoef(is_positive, probability >= c) for c in cuts])
+    best = cuts[values >= values.max() - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+# --- novelty --------------------------------------------------------------------------------------
+
+
+def pool(activations: np.ndarray) -> np.ndarray:
+    """Mean and spread of each channel over the crop: (n, h, w, c) to (n, 2c)."""
+    activations = activations.astype(np.float32)
+    return np.concatenate([activations.mean(axis=(1, 2)), activations.std(axis=(1, 2))], axis=1)
+
+
+def fit_novelty(pooled: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far a crop is from all that the model has learnt: a whitening map and class centres.
+
+    The novelty of a crop is its Mahalanobis distance to the nearest class, in the pooled
+    activations of the frozen blocks, with one covariance for all classes (Lee et al., 2018),
+    divided by the square root of the dimension. The frozen blocks still tell textures apart that
+    the fine-tuned ones have learnt to ignore.
+    """
+    spread = pooled.std(axis=0) + 1e-6
+    scaled = pooled / spread
+    centres = np.stack([scaled[code == c].mean(axis=0) for c in range(code.max() + 1)])
+    values, vectors = np.linalg.eigh(np.cov((scaled - centres[code]).T))
+    whitening = vectors / np.sqrt(np.maximum(values, 0) + 0.01 * values.mean())
+    return whitening / spread[:, np.newaxis], centres @ whitening
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def assemble(
+    lower: keras.Model,
+    upper: keras.Model,
+    head: tuple[np.ndarray, np.ndarray],
+    merge: np.ndarray | None,
+    novelty: tuple[np.ndarray, np.ndarray],
+) -> keras.Model:
+    """One model: crops in [0, 1] to {"probabilities": (n, k), "novelty": (n,)}.
+
+    `head`: calibrated kernel and bias; `merge` (labels, k) adds labels up to the task's classes.
+    """
+    import keras
+    from keras import layers, ops
+
+    def fixed(inputs: Any, *weights: np.ndarray, **options: Any) -> Any:
+        dense = layers.Dense(weights[0].shape[1], use_bias=len(weights) > 1, **options)
+        outputs = dense(inputs)
+        set_half(dense, *weights)
+        return outputs
+
+    crops = keras.Input(lower.input.shape[1:], name="crops")
+    activations = lower(crops)
+    probabilities = fixed(upper(activations), *head, activation="softmax", name="labels")
+    if merge is not None:
+        probabilities = fixed(probabilities, merge, name="classes")
+    mean = ops.mean(activations, axis=(1, 2))
+    square = ops.mean(ops.square(activations), axis=(1, 2))
+    spread = ops.sqrt(ops.maximum(square - ops.square(mean), 0.0))
+    whitening, centres = novelty
+    code = fixed(ops.concatenate([mean, spread], axis=1), whitening, name="whitened")
+    centres = centres.astype(np.float16).astype(np.float32)
+    away = [ops.mean(ops.square(code - centre), axis=1) for centre in centres]
+    distance = ops.sqrt(functools.reduce(ops.minimum, away))
+    return keras.Model(crops, {"probabilities": probabilities, "novelty": distance}, name=NAME)
+
+
+def check_export(keras_answers: np.ndarray, exported_answers: np.ndarray) -> float:
+    """Largest difference of a probability (n, k) between the two; UserError from 0.001 up."""
+    difference = float(np.abs(keras_answers - exported_answers).max(initial=0.0))
+    if not difference < 0.001:  # also where it is no number
+        raise UserError(
+            f"{NAME}.tflite: differs from the Keras model by {difference:.4f} in a probability "
+            "on the validation split; nothing was written, please report it with your TensorFlow"
+        )
+    return difference
+
+
+def score_validation(proba: np.ndarray, y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """The validation figures of the model card; those of the test split are evaluate_model.py's."""
+    from sklearn.metrics import balanced_accuracy_score, log_loss, matthews_corrcoef
+
+    return {
+        "accuracy": float((predicted == y).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
+        "mcc": float(matthews_corrcoef(y, predicted)),
+        "log_loss": float(log_loss(y, proba, labels=range(proba.shape[1]))),
+        "crops": len(y),
+    }
+
+
+def find_seen_fields(metadata: dict[str, Any], card: dict[str, Any]) -> list[str]:
+    """Held-out fields of an archive that the model of `card` was trained on, by file digest."""
+    seen = set(card["training_fields"])
+    held_out = (metadata["field_sha256"][s] for s in ("val", "test"))
+    return [name for of_split in held_out for name, digest in of_split.items() if digest in seen]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without a display, whose text is legible at the size a slide shows."""
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    with written_whole(path) as temporary:
+        # No version in the file: the same numbers give the same bytes.
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def plot_history(history: Sequence[dict[str, Any]]) -> Figure:
+    """Loss and accuracy by epoch, on training views and on validation crops."""
+    figure = new_figure(10, 4)
+    epochs = [row["epoch"] for row in history]
+    for axes, name, unit in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True
+    ):
+        for key, colour, text in (
+            (name, ORANGE, "training views"),
+            (f"val_{name}", BLUE, "validation"),
+        ):
+            axes.plot(
+                epochs, [row.get(key, np.nan) for row in history], "o-", color=colour, label=text
+            )
+        axes.set(xlabel="epoch (0: head on frozen features)", ylabel=unit, xticks=epochs)
+        axes.legend(frameon=False)
+    return figure
+
+
+def format_history(history: Sequence[dict[str, Any]]) -> str:
+    columns = ["phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
+
+
+def start_tensorflow(seed: int) -> None:
+    """Import TensorFlow without its chatter and make what follows repeatable."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def last_values(history: dict[str, list[float]]) -> dict[str, float]:
+    return {name: float(history[name][-1]) for name in ("loss", "accuracy")}
+
+
+def say_epoch(row: dict[str, Any]) -> None:
+    say(
+        f"{row['phase']} {row['epoch']}: "
+        + ", ".join(f"{k} {row[k]:.4f}" for k in ("loss", "val_loss", "val_accuracy") if k in row)
+    )
+
+
+def write_model(
+    folder: Path,
+    model: keras.Model,
+    exported: bytes,
+    card: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+) -> None:
+    """Write the five files, each whole or not at all; the card, which vouches for them, last."""
+    with written_whole(folder / f"{NAME}.keras") as temporary:
+        model.save(temporary)
+    with written_whole(folder / f"{NAME}.tflite") as temporary:
+        temporary.write_bytes(exported)
+    save_figure(plot_history(history), folder / "training_curves.png")
+    with written_whole(folder / "history.csv") as temporary:
+        temporary.write_text(format_history(history))
+    with written_whole(folder / f"{NAME}.json") as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def format_summary(card: dict[str, Any], folder: Path) -> str:
+    found = card["validation"]
+    phases = ", ".join(f"{k} {v:.1f}" for k, v in card["seconds"].items())
+    threshold = "" if card["threshold"] is None else f", threshold {card['threshold']:.3f}"
+    return (
+        f"validation: accuracy {found['accuracy']:.4f}, balanced {found['balanced_accuracy']:.4f} "
+        f"on {found['crops']} crops{threshold}\n"
+        f"{folder}: {sum(card['seconds'].values()):.1f} s ({phases})"
+    )
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+def check_archive(archive: Archive, path: Path) -> None:
+    """UserError where the splits or classes can't be trained on."""
+    for name, split in archive.splits.items():
+        count = np.bincount(split.y, minlength=len(archive.classes))
+        if count.min() == 0:
+            missing = archive.classes[int(count.argmin())]
+            raise UserError(
+                f"{path}: no example of {missing} in its {name} split; try another --split of "
+                "preprocess_data.py"
+            )
+
+
+class Clock:
+    """Seconds by phase: each call closes the phase that was running."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 2)
+        self._last = now
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    options: Options = parse_options(Options, __doc__, argv)
+    if not 0 <= options.epochs <= 1000 or options.seed < 0:
+        raise UserError("--epochs wants 0 to 1000, --seed 0 or more")
+    clock = Clock()
+    archive = load_archive(options.data, ["train", "val"])
+    check_archive(archive, options.data)
+    train, val = archive.splits["train"], archive.splits["val"]
+    # The network learns to tell all annotated labels apart, whatever the task: "RBC or not" is
+    # easier to see for one that knows what a white cell is.
+    labels = np.unique(train.label)
+    code, val_code = (np.searchsorted(labels, s.label) for s in (train, val))
+    clock("load archive")
+
+    start_tensorflow(options.seed)
+    clock("start TensorFlow")
+    import keras
+
+    size = archive.metadata["image_size"]
+    backbone, origin = build_backbone(size, options.weights)
+    say(f"weights: {origin}")
+    lower, upper = split_backbone(backbone)
+    frozen = Frozen(lower)
+    logits = keras.layers.Dense(len(labels), name="logits")
+    trainer = keras.Model(upper.input, logits(keras.layers.Dropout(0.2)(upper.output)))
+    clock("build")
+
+    activations, val_activations = frozen(train.X), frozen(val.X)
+    pooled = pool(activations)
+    features = upper.predict(activations, batch_size=128, verbose=0)
+    del activations
+    clock("frozen features")
+
+    def judge() -> dict[str, float]:
+        found = trainer.predict(val_activations, batch_size=128, verbose=0)
+        right = (found.argmax(axis=1) == val_code).mean()
+        return {"val_loss": log_loss(found, val_code), "val_accuracy": float(right)}
+
+    logits.set_weights(fit_head(features, code, options.seed))
+    history = [{"phase": "head", "epoch": 0, **judge()}]
+    say_epoch(history[0])
+    clock("fit head")
+    history += fine_tune(trainer, frozen, train, code, judge, options.epochs, options.seed)
+    clock("fine-tune")
+
+    for layer in upper.layers:
+        set_half(layer, *layer.get_weights())
+    val_logits = trainer.predict(val_activations, batch_size=128, verbose=0)
+    temperature = fit_temperature(val_logits, val_code)
+    novelty = fit_novelty(pooled, code)
+    merge = None
+    if archive.metadata["task"] == "binary":
+        merge = np.stack([~np.array([is_rbc(k) for k in labels]), [is_rbc(k) for k in labels]], 1)
+    head = tuple(w / temperature for w in logits.get_weights())
+    model = assemble(lower, upper, head, merge, novelty)
+    clock("calibrate")
+    exported = convert(model)
+    clock("export")
+
+    card: dict[str, Any] = {
+        "classes": archive.classes,
+        "image_size": size,
+        "task": archive.metadata["task"],
+        "threshold": None,
+        "novelty_threshold": np.inf,
+        "temperature": temperature,
+        "weights": origin,
+    }
+    classifier = Classifier(exported, card)
+    proba, novel = classifier.predict_proba(val.X)
+    with contextlib.redirect_stdout(sys.stderr):
+        answers = model.predict(val.X.astype(np.float32) / 255, batch_size=128, verbose=0)
+    card["export_difference"] = check_export(answers["probabilities"], proba)
+    if merge is not None:
+        card["threshold"] = choose_threshold(proba[:, 1], val.y == 1)
+    card["novelty_threshold"] = float(np.percentile(novel, NOVEL_PERCENTILE))
+    clock("check export")
+    card |= {
+        "validation": score_validation(proba, val.y, classifier.predict(proba)),
+        "labels": labels.tolist(),
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "archive_sha256": archive.digest,
+        "dataset_sha256": archive.metadata["dataset_sha256"],
+        "counts": archive.metadata["counts"],
+        "seconds": clock.seconds,
+        "versions": {"python": platform.python_version()}
+        | {
+            k: version(k)
+            for k in ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
+        },
+        "training_fields": sorted(archive.metadata["field_sha256"]["train"].values()),
+    }
+    write_model(options.output_dir, model, exported, card, history)
+    clock("write")
+    print(format_summary(card, options.output_dir))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
