@@ -27,6 +27,7 @@ from train_model import (
     ORANGE,
     Archive,
     Classifier,
+    find_seen_fields,
     load_archive,
     new_figure,
     save_figure,
@@ -252,6 +253,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     classifier = Classifier.load(options.model)
     archive = load_archive(options.data, ["test"])
     y = match_classes(archive, classifier, options.data)
+    seen = find_seen_fields(archive.metadata, classifier.card, ["test"])
+    if seen:
+        say(f"warning: {len(seen)} of the test fields were trained on: the figures flatter")
     test = archive.splits["test"]
     proba, novelty = classifier.predict_proba(test.X, options.workers)
     predicted = classifier.predict(proba)
@@ -274,6 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "fields": fields,
         "task": classifier.card["task"],
         "archive_sha256": archive.digest,
+        "test_fields_trained_on": len(seen),
     }
     options.output_dir.mkdir(parents=True, exist_ok=True)
     figures = {

@@ -27,6 +27,7 @@ import types
 import typing
 import xml.etree.ElementTree as ET
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +136,8 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path that becomes `path` on success, and vanishes on any failure."""
-    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -209,8 +211,6 @@ def download_bccd(target: Path, url: str = BCCD_URL, sha256: str = BCCD_SHA256) 
 
     Raises UserError where the server can't be reached or sends something else.
     """
-    import shutil
-
     import pooch
     import requests
 
@@ -233,16 +233,17 @@ def download_bccd(target: Path, url: str = BCCD_URL, sha256: str = BCCD_SHA256) 
                 f"{url}: download failed ({type(error).__name__}); check the network, "
                 "or fetch the dataset by hand and pass --data-dir"
             ) from None
-        except (ValueError, OSError, EOFError, UserError, zipfile.BadZipFile):
+        except (ValueError, EOFError, UserError, zipfile.BadZipFile, zlib.error):
             raise UserError(f"{url}: what arrived is not the BCCD archive; run again") from None
         if listing_digest(root) != sha256:
             raise UserError(f"{url}: the content differs from BCCD as published; not installed")
         for name in ("LICENSE", "ImageSets", "Annotations", "JPEGImages"):
             source = next((p / name for p in (root, *root.parents) if (p / name).exists()), None)
             if source is not None and Path(scratch) in source.parents:
-                old = target / name
-                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-                source.rename(old)
+                # The old one moves into the scratch folder, which goes in the end.
+                if (target / name).exists():
+                    (target / name).rename(Path(scratch) / f"old-{name}")
+                source.rename(target / name)
 
 
 def listing_digest(root: Path) -> str:
@@ -311,7 +312,7 @@ def read_boxes(path: Path) -> list[tuple[str, list[float]]]:
     """
     try:
         tree = ET.parse(path)
-    except (ET.ParseError, OSError, ValueError) as error:
+    except (ET.ParseError, OSError, ValueError, LookupError) as error:
         raise UserError(f"{path}: not Pascal VOC XML ({error}); mend or remove it") from None
 
     def number(text: str | None) -> float:
@@ -350,6 +351,18 @@ def clip_boxes(
     return kept, left_out
 
 
+def measure_cell(boxes: Sequence[tuple[str, list[float]]]) -> float:
+    """Side of a typical red cell in pixels; where none is annotated, of a large box."""
+    corners = np.array([c for _, c in boxes], float).reshape(-1, 4)
+    red = np.array([is_rbc(label) for label, _ in boxes], bool)
+    usable = np.isfinite(corners).all(axis=1)
+    corners[~usable] = 0
+    sides = np.sqrt(np.prod(np.clip(corners[:, 2:] - corners[:, :2], 0, None), axis=1))
+    if (red & usable).any():
+        return float(np.median(sides[red & usable]))
+    return float(np.percentile(sides[usable], 90)) if usable.any() else 0.0
+
+
 def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell: float) -> np.ndarray:
     """Where the field certainly shows no cell: (ceil(height / 4), ceil(width / 4)) bool.
 
@@ -358,7 +371,7 @@ def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell: float) 
     other cells, whose nuclei would draw the threshold to themselves). A pale island smaller than
     a cell is the central pallor of one, and is not free; nor is anything inside a box.
 
-    `cell`: side of a typical box in pixels.
+    `cell`: side of a typical red cell in pixels.
     """
     height, width = image.shape[:2]
     size = (-(-width // SHRINK), -(-height // SHRINK))
@@ -373,7 +386,7 @@ def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell: float) 
         return np.zeros_like(boxed)
     otsu, _ = cv2.threshold(ground.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
     bright = np.median(ground[ground > otsu]) if (ground > otsu).any() else np.median(ground)
-    dim = np.median(ground[ground <= otsu])
+    dim = np.median(ground[ground <= otsu]) if (ground <= otsu).any() else bright - 1
     pale = (green > bright - 0.3 * (bright - dim)).astype(np.uint8)
     _, islands, stats, _ = cv2.connectedComponentsWithStats(pale, connectivity=4)
     large = stats[:, cv2.CC_STAT_AREA] >= 0.6 * (cell / SHRINK) ** 2
@@ -410,9 +423,7 @@ def read_dataset(root: Path, workers: int) -> tuple[list[Field], Counter[str]]:
         except UserError as error:
             say(f"warning: {error}")
             left_out["unreadable annotation"] += 1
-    corners = np.array([c for found in boxes.values() for _, c in found], float).reshape(-1, 4)
-    sides = np.sqrt(np.prod(np.clip(corners[:, 2:] - corners[:, :2], 0, None), axis=1))
-    cell = float(np.nanmedian(sides)) if np.isfinite(sides).any() else 0.0
+    cell = measure_cell([box for found in boxes.values() for box in found])
 
     def read_field(stem: str) -> tuple[Field, Counter[str]] | UserError:
         try:
@@ -746,7 +757,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arrays["classes"] = np.array(classes, str)
 
     digests = {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS}
-    listing = "".join(f"{d}  {name}\n" for of in digests.values() for name, d in sorted(of.items()))
+    listing = "".join(f"{f.digest}  {f.name}\n" for f in fields)
     metadata = {
         "task": options.task,
         "image_size": options.image_size,
@@ -781,6 +792,8 @@ def check_options(options: Options) -> None:
         raise UserError(f"--workers {options.workers}: at least 1")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}: not below 0")
+    if options.preview and options.preview.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ NAME = "hematovision"
 # Blocks of MobileNetV2 below this one keep their ImageNet weights.
 FIRST_BLOCK = 10
 BATCH, RATE = 32, 1e-4
+STAIN = 0.12  # spread of a channel's stain between views, as a logarithm
+GROUND = 0.85  # brightness that the empty ground of a crop is brought to
 NOVEL_PERCENTILE = 99.3  # of the validation crops are called familiar
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -330,12 +332,17 @@ def split_backbone(backbone: keras.Model) -> tuple[keras.Model, keras.Model]:
     by LiteRT, several times as fast on a CPU as TensorFlow.
     """
     import keras
+    from keras import ops
 
     names = [layer.name for layer in backbone.layers]
     seam = backbone.layers[names.index(f"block_{FIRST_BLOCK}_expand") - 1]
     crops = keras.Input(backbone.input.shape[1:], name="crops")
+    # White patch (Land, 1977): what is brightest, an eighth of the crop wide, is empty ground, and
+    # ground is given one colour. Light and white balance differ most between laboratories.
+    patches = keras.layers.AveragePooling2D(crops.shape[1] // 8)(crops)
+    white = ops.maximum(ops.max(patches, axis=(1, 2), keepdims=True), 0.2)
     # MobileNetV2 was trained on [-1, 1].
-    scaled = keras.layers.Rescaling(2.0, -1.0)(crops)
+    scaled = crops / white * (2 * GROUND) - 1.0
     lower = keras.Model(crops, keras.Model(backbone.input, seam.output)(scaled), name="lower")
     lower.trainable = False
     pooled = keras.layers.GlobalAveragePooling2D(name="features")(backbone.output)
@@ -403,23 +410,25 @@ def cut_out(
     return segment[spans[0], spans[1]]
 
 
-def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recolour(crop: np.ndarray, rng: np.random.Generator, darkest: float) -> np.ndarray:
     """Vary stain, light, white balance, focus and noise of a uint8 crop.
 
-    Stain and light multiply what is let through, so each channel is scaled and shifted in optical
-    density (after Tellez et al., 2019), which for 256 levels is a look-up.
+    Stain and light multiply what is let through, so they are varied in optical density (after
+    Tellez et al., 2019): all of it by up to exp(`darkest`), each channel, and the channels' mix.
     """
     density = -np.log(np.maximum(np.arange(256) / 255, 0.02))[:, np.newaxis]
-    gain = np.exp(rng.uniform(-0.3, 0.5) + rng.normal(0, 0.15, 3))
-    density = density * gain + rng.uniform(-0.08, 0.12, 3)
-    levels = np.rint(255 * np.exp(-np.maximum(density, 0))).astype(np.uint8)
-    crop = cv2.LUT(crop, levels[:, np.newaxis])
-    if rng.random() < 0.3:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 2.0))
-    if rng.random() < 0.2:
-        noise = rng.normal(0, 255 * rng.uniform(0.005, 0.02), crop.shape)
-        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
-    return crop
+    gain = np.exp(rng.uniform(-0.3, darkest) + rng.normal(0, STAIN, 3))
+    table = density * gain + rng.uniform(-0.08, 0.12, 3)
+    stained = cv2.LUT(crop, table[:, np.newaxis].astype(np.float32))
+    if rng.random() < 0.5:
+        mix = np.eye(3) + rng.normal(0, STAIN * 2 / 3, (3, 3))
+        stained = cv2.transform(stained, mix / mix.sum(axis=1, keepdims=True))
+    light = cv2.exp(-np.maximum(stained, 0))
+    if rng.random() < 0.35:
+        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
+    if rng.random() < 0.25:
+        light = light + rng.normal(0, rng.uniform(0.005, 0.025), light.shape)
+    return np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
 
 
 def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:
@@ -435,7 +444,8 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     if rng.random() < 0.5:
         segment = segment[:, ::-1]
     segment = np.ascontiguousarray(np.rot90(segment, rng.integers(4)))
-    return recolour(square_crop(segment, size), rng)
+    # Elsewhere red cells are stained far more strongly than in BCCD, other cells hardly.
+    return recolour(square_crop(segment, size), rng, darkest=0.9 if is_rbc(label) else 0.5)
 
 
 # --- fit ------------------------------------------------------------------------------------------
@@ -640,11 +650,28 @@ def score_validation(proba: np.ndarray, y: np.ndarray, predicted: np.ndarray) ->
     }
 
 
-def find_seen_fields(metadata: dict[str, Any], card: dict[str, Any]) -> list[str]:
+def find_seen_fields(
+    metadata: dict[str, Any], card: dict[str, Any], splits: Sequence[str] = ("val", "test")
+) -> list[str]:
     """Held-out fields of an archive that the model of `card` was trained on, by file digest."""
     seen = set(card["training_fields"])
-    held_out = (metadata["field_sha256"][s] for s in ("val", "test"))
+    held_out = (metadata["field_sha256"][s] for s in splits)
     return [name for of_split in held_out for name, digest in of_split.items() if digest in seen]
+
+
+def review_start(origin: str, metadata: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What starting from the bundled backbone implies: digests of the fields it was trained on,
+    and a notice where the archive's held-out fields are among them."""
+    if not origin.startswith("bundled"):
+        return [], []
+    card = Classifier.load(PRETRAINED).card
+    seen = find_seen_fields(metadata, card)
+    if not seen:
+        return card["training_fields"], []
+    return card["training_fields"], [
+        f"{len(seen)} validation or test fields of this archive (such as {seen[0]}) were among the "
+        "training fields of the bundled backbone: figures on them flatter"
+    ]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -792,6 +819,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = archive.metadata["image_size"]
     backbone, origin = build_backbone(size, options.weights)
     say(f"weights: {origin}")
+    seen_before, notices = review_start(origin, archive.metadata)
+    for notice in notices:
+        say(f"warning: {notice}")
     lower, upper = split_backbone(backbone)
     frozen = Frozen(lower)
     logits = keras.layers.Dense(len(labels), name="logits")
@@ -842,7 +872,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     classifier = Classifier(exported, card)
     proba, novel = classifier.predict_proba(val.X)
     with contextlib.redirect_stdout(sys.stderr):
-        answers = model.predict(val.X.astype(np.float32) / 255, batch_size=128, verbose=0)
+        answers = model.predict(scale_pixels(val.X), batch_size=128, verbose=0)
     card["export_difference"] = check_export(answers["probabilities"], proba)
     if merge is not None:
         card["threshold"] = choose_threshold(proba[:, 1], val.y == 1)
@@ -862,7 +892,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             k: version(k)
             for k in ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
         },
-        "training_fields": sorted(archive.metadata["field_sha256"]["train"].values()),
+        "notices": notices,
+        "training_fields": sorted(
+            {*archive.metadata["field_sha256"]["train"].values(), *seen_before}
+        ),
     }
     write_model(options.output_dir, model, exported, card, history)
     clock("write")

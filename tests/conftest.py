@@ -1,15 +1,21 @@
-"""Fixtures that the tests share: a tiny drawn dataset in VOC form, and the real BCCD."""
+"""What the tests share: a tiny drawn dataset in VOC form, the real BCCD, models of the sample."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 
-BCCD = Path(__file__).resolve().parents[2] / "shared" / "bccd"
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data" / "sample"
+BCCD = ROOT.parent / "shared" / "bccd"
 Box = tuple[str, int, int, int, int]
 # What is drawn for a label, in RGB: a smear's colours, roughly.
 COLOURS = {"RBC": (205, 120, 125), "WBC": (95, 60, 150), "Platelets": (150, 90, 170)}
@@ -75,3 +81,90 @@ def bccd() -> Path:
     if not (BCCD / "JPEGImages").is_dir():
         pytest.skip(f"the BCCD dataset isn't at {BCCD}")
     return BCCD
+
+
+# --- the scripts, run and trained once for all tests ----------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """How a run of a script ended: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_script(name: str, *args: object, cwd: Path | None = None) -> Outcome:
+    """Run a script as a user would, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=570,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def only_error(result: Outcome) -> str:
+    """The one line of a refused run, checked for the form that every script promises."""
+    assert result.status == 2, result
+    assert result.out == ""
+    assert re.fullmatch(r"error: \S.*\n", result.err), result.err
+    return result.err
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def write_png(path: Path, rgb: np.ndarray) -> Path:
+    path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+    return path
+
+
+def start_weights() -> str:
+    """The best start for a training that isn't fetched from anywhere."""
+    if (ROOT / "data" / "pretrained" / "backbone.weights.h5").is_file():
+        return "bundled"
+    file = BCCD.parent / "weights" / "mobilenet_v2_1.0_no_top.weights.h5"
+    return str(file) if file.is_file() else "none"
+
+
+class SampleRun(NamedTuple):
+    """A folder in which preprocess_data.py and train_model.py ran on the bundled sample."""
+
+    folder: Path  # holds preprocessed_data.npz and model/
+    preprocessed: Outcome
+    trained: Outcome
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "preprocessed_data.npz"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+
+def run_sample(folder: Path, task: str) -> SampleRun:
+    first = run_script(
+        "preprocess_data.py", "--data-dir", SAMPLE, "--image-size", 64, "--task", task, cwd=folder
+    )
+    assert first.status == 0, first.err
+    second = run_script("train_model.py", "--weights", start_weights(), "--epochs", 1, cwd=folder)
+    assert second.status == 0, second.err
+    return SampleRun(folder, first, second)
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
+    """Archive and model of the sample, binary: 64 pixels, one epoch."""
+    return run_sample(tmp_path_factory.mktemp("binary"), "binary")
+
+
+@pytest.fixture(scope="session")
+def multiclass_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
+    """The same with four classes."""
+    return run_sample(tmp_path_factory.mktemp("multiclass"), "multiclass")
