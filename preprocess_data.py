@@ -526,37 +526,34 @@ def place_background(
     ).reshape(-1, 2)
     wanted = round(ratio * len(sizes))
     drawn = sizes[rng.integers(len(sizes), size=wanted)] if wanted else sizes[:0]
-    free = [f.free.copy() for f in fields]
-    refused: list[list[tuple[int, int]]] = [[] for _ in fields]
+    free = [f.free.astype(np.uint8) for f in fields]
+    # No window is larger than the largest free square in its narrower side. And free area only
+    # shrinks: what once found no room in a field, or is larger still, never will.
+    squares = np.array([2 * cv2.distanceTransform(mask, cv2.DIST_C, 3).max() for mask in free])
+    refused_from = np.full((len(fields), sizes.max(initial=0) + 2), np.inf)  # height, by width
     found: dict[str, list[Segment]] = {f.name: [] for f in fields}
     # The largest first: they are the hardest to place.
     for width, height in drawn[np.argsort(-drawn.prod(axis=1), kind="stable")]:
         w, h = -(-width // SHRINK), -(-height // SHRINK)
-        for i in rng.permutation(len(fields)):
-            # Free area only shrinks: what once found no room there, or is larger, never will.
-            if any(w >= w0 and h >= h0 for w0, h0 in refused[i]):
-                continue
+        hopeful = np.flatnonzero((squares >= min(w, h)) & (refused_from[:, w] > h))
+        for i in rng.permutation(hopeful):
             corners = find_room(free[i], w, h)
             if len(corners) == 0:
-                larger = [(w0, h0) for w0, h0 in refused[i] if w0 >= w and h0 >= h]
-                refused[i] = [(w, h), *(size for size in refused[i] if size not in larger)]
+                refused_from[i, w:] = np.minimum(refused_from[i, w:], h)
                 continue
-            y, x = corners[rng.integers(len(corners))]
-            free[i][y : y + h, x : x + w] = False
-            xmin, ymin = int(x) * SHRINK, int(y) * SHRINK
-            box = (xmin, ymin, xmin + int(width), ymin + int(height))
+            y, x = divmod(int(corners[rng.integers(len(corners))]), free[i].shape[1])
+            free[i][y : y + h, x : x + w] = 0
+            box = (x * SHRINK, y * SHRINK, x * SHRINK + int(width), y * SHRINK + int(height))
             found[fields[i].name].append(Segment(BACKGROUND, box))
             break
     return found, wanted - sum(map(len, found.values()))
 
 
 def find_room(free: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Top left corners (n, 2), as y, x, where a width x height window is free all over."""
-    if free.shape[0] < height or free.shape[1] < width:
-        return np.empty((0, 2), int)
-    total = cv2.integral((~free).view(np.uint8))
-    taken = total[height:, width:] - total[:-height, width:]
-    return np.argwhere(taken == total[height:, :-width] - total[:-height, :-width])
+    """Where a width x height window is free all over: flat indices of its top left corners."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (int(width), int(height)))
+    room = cv2.erode(free, kernel, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.flatnonzero(room)
 
 
 # --- crop -----------------------------------------------------------------------------------------
@@ -770,6 +767,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             s: {str(name): int((y[s] == i).sum()) for i, name in enumerate(classes)} for s in SPLITS
         },
         "left_out": {reason: n for reason, n in left_out.items() if n},
+        "data_dir": str(root.resolve()),
         "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "field_sha256": digests,
     }

@@ -157,7 +157,7 @@ def test_novelty_above_the_cards_marks_uncertain(
     model = tmp_path / "model"
     shutil.copytree(sample_run.model, model)
     card = json.loads((model / "hematovision.json").read_text())
-    for threshold, uncertain in ((-1.0, True), (1e9, False)):
+    for threshold, uncertain in ((-1e9, True), (1e9, False)):
         (model / "hematovision.json").write_text(
             json.dumps(card | {"novelty_threshold": threshold})
         )
@@ -400,6 +400,8 @@ def test_ctrl_c_ends_with_130(sample_run: SampleRun, cells: list[Path]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background of a shell is started with Ctrl-C switched off.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()  # it is at work

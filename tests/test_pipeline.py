@@ -1,0 +1,174 @@
+"""The four scripts in a row, as a user runs them: on the bundled sample, and on the real BCCD."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import SAMPLE, Outcome, SampleRun, only_error, run_script, write_png
+
+import train_model as T
+
+SCRIPTS = ["preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py"]
+
+
+# --- the sample -----------------------------------------------------------------------------------
+
+
+def test_the_four_scripts_run_in_a_row_with_their_default_names(sample_run: SampleRun) -> None:
+    """The first two ran for `sample_run`, in the same folder."""
+    report = run_script("evaluate_model.py", "--resamples", 50, cwd=sample_run.folder)
+    assert report.status == 0, report.err
+    metrics = json.loads((sample_run.folder / "report" / "metrics.json").read_text())
+    assert metrics["accuracy"] > 0.9  # drawn cells are easy
+    assert len(list((sample_run.folder / "report").glob("*.png"))) >= 3
+
+    cell = SAMPLE / "segments" / "red_cell.png"
+    answer = run_script("predict.py", cell, "--json", cwd=sample_run.folder)
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["label"] == "RBC"
+    assert "model" in answer.err and len(answer.err.splitlines()) == 1  # which model it took
+    for outcome in (sample_run.preprocessed, sample_run.trained, report, answer):
+        assert "Traceback" not in outcome.err
+
+
+def test_evaluation_counts_what_predict_answers(sample_run: SampleRun, tmp_path: Path) -> None:
+    """The confusion matrix, from predict.py's labels for the segments of the test fields."""
+    with np.load(sample_run.archive, allow_pickle=False) as archive:
+        y, source, box = (archive[f"{k}_test"] for k in ("y", "source", "box"))
+    for i, (name, (x0, y0, x1, y1)) in enumerate(zip(source, box, strict=True)):
+        field = cv2.imread(str(SAMPLE / "JPEGImages" / name))[..., ::-1]
+        write_png(tmp_path / f"{i:04d}.png", field[y0:y1, x0:x1])
+    answers = run_script("predict.py", tmp_path, "--json", "--model", sample_run.model)
+    assert answers.status == 0, answers.err
+    labels = [json.loads(line)["label"] for line in answers.out.splitlines()]
+    matrix = np.zeros((2, 2), int)
+    for truth, label in zip(y, labels, strict=True):
+        matrix[truth, ["Other", "RBC"].index(label)] += 1
+
+    report = tmp_path / "report"
+    args = ("--data", sample_run.archive, "--model", sample_run.model, "--output-dir", report)
+    assert run_script("evaluate_model.py", *args, "--resamples", 0).status == 0
+    assert json.loads((report / "metrics.json").read_text())["confusion_matrix"] == matrix.tolist()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_an_unknown_option_as_commands(script: str, tmp_path: Path) -> None:
+    usage = run_script(script, "--help", cwd=tmp_path)
+    assert (usage.status, usage.err) == (0, "")
+    assert script in usage.out
+    assert "--nonsense" in only_error(run_script(script, "x", "--nonsense", cwd=tmp_path))
+
+
+@pytest.mark.parametrize("script", SCRIPTS[1:3])
+def test_without_an_archive_or_model_there_is_one_error_line(script: str, tmp_path: Path) -> None:
+    only_error(run_script(script, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the bundled model ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Path:
+    if not (T.PRETRAINED / "hematovision.tflite").is_file():
+        pytest.skip(f"there is no bundled model in {T.PRETRAINED}")
+    return T.PRETRAINED
+
+
+def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
+    files = {p.name for p in bundled.iterdir()}
+    assert files >= {"hematovision.tflite", "hematovision.json", "backbone.weights.h5"}
+    assert sum(p.stat().st_size for p in bundled.iterdir()) < 12e6
+    classifier = T.Classifier.load(bundled)
+    assert classifier.classes == ["Background", "Platelets", "RBC", "WBC"]
+    assert len(classifier.card["training_fields"]) > 100
+
+
+def test_the_bundled_backbone_can_be_started_from(bundled: Path) -> None:
+    T.start_tensorflow(0)
+    backbone, origin = T.build_backbone(64, "bundled")
+    assert "bundled" in origin
+    answers = backbone.predict(np.random.default_rng(0).random((2, 64, 64, 3)), verbose=0)
+    assert np.isfinite(answers).all() and answers.std() > 0.01
+
+
+def test_the_bundled_model_knows_the_cells_of_the_sample(bundled: Path, tmp_path: Path) -> None:
+    """It has never seen a drawn cell; `make run` ends with the first of these."""
+    names = ("red_cell", "white_cell", "platelet")
+    paths = [SAMPLE / "segments" / f"{name}.png" for name in names]
+    result = run_script("predict.py", *paths, "--json", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert "bundled" in result.err
+    labels = [json.loads(line)["label"] for line in result.out.splitlines()]
+    assert labels == ["RBC", "WBC", "Platelets"]
+
+
+def drawn_nonsense(folder: Path) -> list[Path]:
+    """Thirty pictures that show no blood cell: blanks, noise, text, faces, landscapes."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for i in range(6):
+        size = int(rng.integers(80, 300))
+        blank = np.full((size, size, 3), rng.integers(0, 256, 3), np.uint8)
+        noise = rng.integers(0, 256, (size, size, 3)).astype(np.uint8)
+        text = np.full((size, size, 3), 255, np.uint8)
+        for row in range(20, size, 24):
+            cv2.putText(text, f"Haematology {i}{row}", (3, row), 0, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
+        face = np.full((size, size, 3), 255, np.uint8)
+        middle, r = (size // 2, size // 2), size // 3
+        cv2.circle(face, middle, r, (0, 0, 0), 3)
+        for side in (-1, 1):
+            cv2.circle(face, (middle[0] + side * r // 3, middle[1] - r // 4), 4, (0, 0, 0), -1)
+        cv2.ellipse(face, middle, (r // 2, r // 2), 0, 20, 160, (0, 0, 0), 3)
+        land = np.zeros((size, size, 3), np.uint8)
+        land[: size // 2] = np.linspace((90, 140, 230), (200, 220, 250), size // 2)[:, None]
+        land[size // 2 :] = np.linspace((60, 140, 50), (20, 80, 20), size - size // 2)[:, None]
+        peak = np.array([[0, size // 2], [size // 3, size // 5], [2 * size // 3, size // 2]])
+        cv2.fillPoly(land, [peak], (120, 110, 100))
+        pictures += [blank, noise, text, face, land]
+    return [write_png(folder / f"{i:02d}.png", picture) for i, picture in enumerate(pictures)]
+
+
+def test_what_is_no_blood_cell_is_called_uncertain(bundled: Path, tmp_path: Path) -> None:
+    paths = drawn_nonsense(tmp_path)
+    result = run_script("predict.py", *paths, "--json", "--model", bundled)
+    assert result.status == 0, result.err
+    flags = [json.loads(line)["uncertain"] for line in result.out.splitlines()]
+    assert np.mean(flags) >= 0.9, [p.name for p, f in zip(paths, flags, strict=True) if not f]
+
+
+@pytest.fixture(scope="module")
+def bccd_report(
+    bundled: Path, bccd: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict, Outcome]:
+    """metrics.json of the bundled model on BCCD's official test split, and how the run ended."""
+    folder = tmp_path_factory.mktemp("bccd")
+    size = json.loads((bundled / "hematovision.json").read_text())["image_size"]
+    args = ("--task", "multiclass", "--split", "official", "--image-size", size)
+    first = run_script("preprocess_data.py", "--data-dir", bccd, *args, cwd=folder)
+    assert first.status == 0, first.err
+    second = run_script("evaluate_model.py", "--model", bundled, "--resamples", 50, cwd=folder)
+    assert second.status == 0, second.err
+    return json.loads((folder / "report" / "metrics.json").read_text()), second
+
+
+def test_the_bundled_model_on_bccds_test_split(bccd_report: tuple[dict, Outcome]) -> None:
+    metrics, _ = bccd_report
+    assert metrics["crops"] > 700
+    assert metrics["accuracy"] >= 0.985
+    matrix = np.array(metrics["confusion_matrix"])
+    rbc = metrics["classes"].index("RBC")
+    wrong = matrix[rbc].sum() + matrix[:, rbc].sum() - 2 * matrix[rbc, rbc]
+    assert 1 - wrong / matrix.sum() >= 0.985
+    assert metrics["uncertain_share"] <= 0.03
+
+
+def test_the_bundled_model_was_not_trained_on_bccds_test_split(
+    bccd_report: tuple[dict, Outcome],
+) -> None:
+    _, outcome = bccd_report
+    assert "warning" not in outcome.err
