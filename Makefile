@@ -1,6 +1,7 @@
 # make run             install, then the four scripts on the best data at hand
 # make run DATA=DIR    the same on a Pascal VOC dataset of your own
 # make test            install the test tools too, lint, test
+# make bench           time each script against the straightforward way
 # make clean           remove what a run wrote
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: run test clean
+.PHONY: run test bench clean
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -40,6 +41,14 @@ test: .venv/tested
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
+
+# DATA names the dataset here too. The growth section, about an hour: make bench SECTIONS=growth
+bench: .venv/benched
+	$(PY) tests/benchmarks/bench.py $(if $(DATA),--data-dir "$(DATA)") $(if $(SECTIONS),--only $(SECTIONS))
+
+.venv/benched: .venv/installed tests/benchmarks/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
+	touch $@
 
 clean:
 	rm -rf preprocessed_data.npz model report

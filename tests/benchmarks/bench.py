@@ -1,0 +1,410 @@
+"""Measure how long a user waits, each figure as a ratio against the straightforward way.
+
+    make bench DATA=../shared/bccd
+    python3 tests/benchmarks/bench.py --data-dir DATASET --only preprocess --only cold
+
+Whole processes, start included, timed in turn (A B A B ...), medians of the pairs; memory is the
+process's peak. Writes bench/bench.md and bench/growth.png, and ends with status 1 where a goal is
+missed. `growth` trains on up to 16 times the dataset and takes about an hour on two cores; it runs
+only where it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+
+from preprocess_data import (
+    UserError,
+    command,
+    find_dataset,
+    option,
+    parse_options,
+    say,
+    write_image,
+)
+from train_model import Classifier, load_archive, new_figure, save_figure
+
+STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
+SECTIONS = ("preprocess", "cold", "warm", "runtimes", "evaluate", "threads")
+
+
+@dataclass(frozen=True)
+class Options:
+    data_dir: Path | None = option(None, "Pascal VOC dataset (default: data/, else data/sample/)")
+    only: str = option(",".join(SECTIONS), "sections to run, by comma; also: growth")
+    model: Path = option(Path("model"), "model to time; trained where there is none")
+    output: Path = option(Path("bench"), "folder for results and scratch files")
+    runs: int = option(5, "pairs of runs per comparison")
+
+
+class Run(NamedTuple):
+    seconds: float
+    megabytes: float  # peak resident memory
+
+
+class Goal(NamedTuple):
+    """One line of the result: what was measured, and whether the goal holds."""
+
+    what: str
+    value: str
+    goal: str
+    holds: bool
+
+
+def time_process(*arguments: str | Path) -> Run:
+    """Run a Python script to its end; UserError where it fails."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise UserError(f"{arguments}: ended with {process.returncode}: {errors.decode()[-300:]}")
+    scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return Run(seconds, usage.ru_maxrss * scale / 1e6)
+
+
+def compare(ways: dict[str, Sequence[str | Path]], runs: int) -> dict[str, list[Run]]:
+    """Time the ways in turn, so that a slow moment of the machine meets all; one warm-up each."""
+    for arguments in ways.values():
+        time_process(*arguments)
+    times: dict[str, list[Run]] = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, arguments in ways.items():
+            times[name].append(time_process(*arguments))
+    for name, found in times.items():
+        seconds = [run.seconds for run in found]
+        say(
+            f"  {name}: {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+        )
+    return times
+
+
+def ratio(times: dict[str, list[Run]], above: str, below: str) -> float:
+    """Median over the pairs of how many times as long one takes as the other."""
+    pairs = zip(times[above], times[below], strict=True)
+    return statistics.median(a.seconds / b.seconds for a, b in pairs)
+
+
+def bench_preprocess(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    slow, fast = options.output / "straightforward.npz", options.output / "fast.npz"
+    ours = [ROOT / "preprocess_data.py", "--data-dir", dataset, "--output", fast]
+    times = compare(
+        {"ours": ours, "decode and crop": [STRAIGHT, "decode", dataset, archive]}, options.runs
+    )
+    times_slow = compare(
+        {"ours": ours, "straightforward": [STRAIGHT, "preprocess", dataset, archive, slow]},
+        max(1, options.runs // 3),
+    )
+    faster, floor = (
+        ratio(times_slow, "straightforward", "ours"),
+        ratio(times, "ours", "decode and crop"),
+    )
+    size = fast.stat().st_size / slow.stat().st_size
+    return [
+        Goal("preprocess: straightforward / ours", f"{faster:.1f}", "at least 10", faster >= 10),
+        Goal("preprocess: ours / decode, crop, resize", f"{floor:.2f}", "at most 4", floor <= 4),
+        Goal("archive: ours / straightforward, bytes", f"{size:.3f}", "at most 1", size <= 1),
+    ]
+
+
+def bench_cold(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    image = write_crops(archive, options.output / "one", 1)
+    ways = {
+        "predict.py": [ROOT / "predict.py", image / "0000.png", "--model", options.model],
+        "import cv2, numpy": ["-c", "import cv2, numpy"],
+    }
+    times = compare(ways, 2 * options.runs)
+    start = ratio(times, "predict.py", "import cv2, numpy")
+    ways["Keras"] = [STRAIGHT, "predict", options.model, image / "0000.png"]
+    slow = compare(ways, options.runs)
+    faster = ratio(slow, "Keras", "predict.py")
+    return [
+        Goal("predict, cold: Keras / predict.py", f"{faster:.1f}", "at least 20", faster >= 20),
+        Goal(
+            "predict, cold: predict.py / import cv2, numpy",
+            f"{start:.2f}",
+            "at most 2.5",
+            start <= 2.5,
+        ),
+    ]
+
+
+def write_crops(archive: Path, folder: Path, count: int) -> Path:
+    """`count` test crops as PNG files, repeated where there are fewer; returns the folder."""
+    crops = load_archive(archive, ["test"]).splits["test"].X
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        write_image(folder / f"{i:04}.png", crops[i % len(crops)])
+    return folder
+
+
+def bench_warm(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    memory, rate = {}, 0.0
+    for count in (1000, 5000):
+        folder = write_crops(archive, options.output / "many", count)
+        run = time_process(ROOT / "predict.py", folder, "--model", options.model, "--json")
+        memory[count], rate = run.megabytes, count / run.seconds
+        say(f"  {count} crops: {run.seconds:.1f} s, peak {run.megabytes:.0f} MB")
+    growth = memory[5000] / memory[1000]
+    return [
+        Goal(
+            "predict, warm: crops a second, 5,000 files", f"{rate:.0f}", "at least 300", rate >= 300
+        ),
+        Goal(
+            "predict, warm: memory of 5,000 / of 1,000",
+            f"{growth:.2f}",
+            "at most 1.1",
+            growth <= 1.1,
+        ),
+    ]
+
+
+RUNTIME = """
+import sys, time
+start = time.perf_counter()
+import cv2, numpy as np
+kind, model, crops = sys.argv[1], sys.argv[2], np.load(sys.argv[3])
+zero = time.perf_counter()
+if kind == "LiteRT":
+    from ai_edge_litert.interpreter import Interpreter
+    net = Interpreter(model + ".tflite", num_threads=1)
+    net.allocate_tensors()
+    entry, out = net.get_input_details()[0]["index"], net.get_output_details()
+    out = next(o["index"] for o in out if len(o["shape"]) == 2)
+    def run(x):
+        net.set_tensor(entry, x); net.invoke(); return net.get_tensor(out)
+elif kind == "ONNX Runtime":
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    net = onnxruntime.InferenceSession(model + ".onnx", options)
+    entry = net.get_inputs()[0].name
+    def run(x):
+        return next(o for o in net.run(None, {entry: x}) if o.ndim == 2)
+else:
+    cv2.setNumThreads(1)
+    net = cv2.dnn.readNetFromONNX(model + ".onnx")
+    names = net.getUnconnectedOutLayersNames()
+    def run(x):
+        net.setInput(x); return next(o for o in net.forward(names) if o.ndim == 2)
+run(crops[:1])
+ready = time.perf_counter()
+answers = np.concatenate([run(crops[i : i + 1]) for i in range(len(crops))])
+print(ready - zero, (time.perf_counter() - ready) / len(crops))
+np.save(sys.argv[4], answers)
+"""
+
+
+def bench_runtimes(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Start and latency of one crop, one thread, in three runtimes; no goal, but a choice.
+
+    OpenCV can't read the .tflite with its second output, and gets the ONNX form of it.
+    """
+    name = options.output / "hematovision"
+    shutil.copy(options.model / "hematovision.tflite", f"{name}.tflite")
+    convert = ["-m", "tf2onnx.convert", "--tflite", f"{name}.tflite", "--output", f"{name}.onnx"]
+    time_process(*convert)
+    crops = load_archive(archive, ["test"]).splits["test"].X[:300] / np.float32(255)
+    np.save(options.output / "crops.npy", crops)
+    goals, reference = [], None
+    for kind in ("LiteRT", "ONNX Runtime", "OpenCV"):
+        answers = options.output / "answers.npy"
+        arguments = [
+            "-c",
+            RUNTIME,
+            kind,
+            str(name),
+            str(options.output / "crops.npy"),
+            str(answers),
+        ]
+        printed = subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        start, latency = map(float, printed.stdout.split())
+        found = np.load(answers)
+        reference = found if reference is None else reference
+        difference = np.abs(found - reference).max()
+        value = f"{1000 * start:.0f} ms to the first answer, {1000 * latency:.2f} ms a crop"
+        goals.append(
+            Goal(f"runtime: {kind}", value, f"differs by {difference:.0e}", difference < 1e-3)
+        )
+    return goals
+
+
+def bench_evaluate(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    report = options.output / "report"
+    ours = ["--data", archive, "--model", options.model, "--output-dir", report]
+    times = compare(
+        {
+            "evaluate_model.py": [ROOT / "evaluate_model.py", *ours],
+            "with the Keras model": [STRAIGHT, "evaluate", archive, options.model, report],
+        },
+        max(1, options.runs // 2),
+    )
+    share = ratio(times, "evaluate_model.py", "with the Keras model")
+    return [
+        Goal("evaluate: ours / with the Keras model", f"{share:.2f}", "at most 0.5", share <= 0.5)
+    ]
+
+
+def bench_threads(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """One worker against two: the same bytes, and how much faster."""
+    paths = {n: options.output / f"workers{n}.npz" for n in (1, 2)}
+    script = [ROOT / "preprocess_data.py", "--data-dir", dataset]
+    ways = {f"{n}": [*script, "--output", path, "--workers", n] for n, path in paths.items()}
+    times = compare({k: list(map(str, v)) for k, v in ways.items()}, max(1, options.runs // 2))
+    same = paths[1].read_bytes() == paths[2].read_bytes()
+    classifier = Classifier.load(options.model)
+    crops = load_archive(archive, ["test"]).splits["test"].X
+    seconds, answers = {}, {}
+    for workers in (1, 2):
+        start = time.perf_counter()
+        answers[workers], _ = classifier.predict_proba(crops, workers)
+        seconds[workers] = time.perf_counter() - start
+    equal = bool((answers[1] == answers[2]).all())
+    gains = ratio(times, "1", "2"), seconds[1] / seconds[2]
+    return [
+        Goal("preprocess: 1 worker / 2", f"{gains[0]:.2f}", "the same bytes", same),
+        Goal("classify: 1 worker / 2", f"{gains[1]:.2f}", "the same bits", equal),
+    ]
+
+
+def multiply_dataset(dataset: Path, times: int, folder: Path) -> Path:
+    """The dataset `times` over, as links under new names, its official lists included."""
+    shutil.rmtree(folder, ignore_errors=True)
+    lists = folder / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for kind in ("JPEGImages", "Annotations"):
+        (folder / kind).mkdir()
+        for path in (dataset / kind).iterdir():
+            for copy in range(times):
+                (folder / kind / f"c{copy}_{path.name}").symlink_to(path.resolve())
+    for path in (dataset / "ImageSets" / "Main").glob("*.txt"):
+        stems = path.read_text().split()
+        (lists / path.name).write_text("".join(f"c{c}_{s}\n" for c in range(times) for s in stems))
+    return folder
+
+
+def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Seconds and peak memory of each script against the number of fields, up to 16 times.
+
+    Training is timed with one epoch of fine-tuning: more add time in proportion, and no memory.
+    """
+    factors = (1, 2, 4, 8, 16)
+    runs: dict[str, list[Run]] = {s: [] for s in ("preprocess", "train", "evaluate", "predict")}
+    crops = []
+    for factor in factors:
+        many = multiply_dataset(dataset, factor, options.output / "grown")
+        grown, model = options.output / "grown.npz", options.output / "grown_model"
+        found = {
+            "preprocess": [ROOT / "preprocess_data.py", "--data-dir", many, "--output", grown],
+            "train": [ROOT / "train_model.py", "--data", grown, "--output-dir", model,
+                      "--epochs", "1"],
+            "evaluate": [ROOT / "evaluate_model.py", "--data", grown, "--model", options.model,
+                         "--output-dir", options.output / "report", "--resamples", "200"],
+        }  # fmt: skip
+        for name, arguments in found.items():
+            runs[name].append(time_process(*arguments))
+            say(f"  x{factor} {name}: {runs[name][-1]}")
+        with np.load(grown) as data:
+            crops.append(sum(data[f"X_{s}"].nbytes for s in ("train", "val", "test")) / 1e6)
+        folder = write_crops(grown, options.output / "many", 1000 * factor)
+        runs["predict"].append(time_process(ROOT / "predict.py", folder, "--model", options.model))
+    draw_growth(factors, runs, crops, options.output / "growth.png")
+    goals = []
+    for name, found in runs.items():
+        exponent = np.polyfit(np.log(factors[1:]), np.log([r.seconds for r in found[1:]]), 1)[0]
+        goals.append(
+            Goal(
+                f"growth: {name}, exponent of time",
+                f"{exponent:.2f}",
+                "at most 1.1",
+                exponent <= 1.1,
+            )
+        )
+    for name in ("preprocess", "train"):
+        slope = np.polyfit(crops, [r.megabytes for r in runs[name]], 1)[0]
+        goals.append(
+            Goal(
+                f"growth: {name}, memory per byte of crops",
+                f"{slope:.2f}",
+                "at most 1.5",
+                slope <= 1.5,
+            )
+        )
+    return goals
+
+
+def draw_growth(
+    factors: Sequence[int], runs: dict[str, list[Run]], crops: Sequence[float], path: Path
+) -> None:
+    figure = new_figure(11, 4.5)
+    left, right = figure.subplots(1, 2)
+    for colour, (name, found) in zip(
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), runs.items(), strict=True
+    ):
+        left.loglog(factors, [r.seconds for r in found], "o-", color=colour, label=name)
+        right.plot(crops, [r.megabytes for r in found], "o-", color=colour, label=name)
+    left.set(
+        xlabel="dataset, times BCCD (364 fields)",
+        ylabel="seconds",
+        xticks=factors,
+        xticklabels=factors,
+    )
+    right.plot(crops, 1.5 * np.array(crops), "--", color="#7F7F7F", label="1.5 x the crops")
+    right.set(xlabel="crops in the archive (MB as float16)", ylabel="peak memory (MB)")
+    left.legend(frameon=False)
+    right.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def format_goals(goals: Sequence[Goal]) -> str:
+    lines = ["| measured | value | goal | holds |", "|---|---|---|---|"]
+    lines += [
+        f"| {g.what} | {g.value} | {g.goal} | {'yes' if g.holds else '**no**'} |" for g in goals
+    ]
+    return "\n".join(lines)
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    options: Options = parse_options(Options, __doc__, argv)
+    sections = {s: globals()[f"bench_{s}"] for s in (*SECTIONS, "growth")}
+    unknown = set(options.only.split(",")) - sections.keys()
+    if unknown:
+        raise UserError(f"--only {', '.join(unknown)}: not among {', '.join(sections)}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    dataset, archive = find_dataset(options.data_dir), options.output / "archive.npz"
+    time_process(ROOT / "preprocess_data.py", "--data-dir", dataset, "--output", archive)
+    if not (options.model / "hematovision.keras").is_file():
+        say(f"no trained model in {options.model}: training one first")
+        time_process(ROOT / "train_model.py", "--data", archive, "--output-dir", options.model)
+    goals = []
+    for name in options.only.split(","):
+        say(f"{name} ...")
+        goals += sections[name](options, dataset, archive)
+    text = format_goals(goals)
+    (options.output / "bench.md").write_text(text + "\n")
+    print(text)
+    return 0 if all(goal.holds for goal in goals) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
