@@ -431,8 +431,9 @@ def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.35:
         light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
     if rng.random() < 0.25:
-        light = light + rng.normal(0, rng.uniform(0.005, 0.025), light.shape)
-    return np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
+        spread = np.float32(rng.uniform(0.005, 0.025))
+        light = light + spread * rng.standard_normal(light.shape, np.float32)
+    return cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)  # rounds and saturates
 
 
 def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:
@@ -451,11 +452,18 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     return recolour(square_crop(segment, size), rng)
 
 
-def draw_views(split: Split, rng: np.random.Generator) -> np.ndarray:
-    """One new view of every crop, in their order: (n, size, size, 3) uint8."""
-    return np.stack(
-        [augment(*crop, rng) for crop in zip(split.X, split.box, split.label, strict=True)]
-    )
+def draw_views(split: Split, seed: Sequence[int]) -> np.ndarray:
+    """One new view of every crop, in their order: (n, size, size, 3) uint8.
+
+    Each has a random generator of its own, so that threads don't change what comes out.
+    """
+
+    def draw(i: int) -> np.ndarray:
+        rng = np.random.default_rng([*seed, i])
+        return augment(split.X[i], split.box[i], split.label[i], rng)
+
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(draw, range(len(split.y)))))
 
 
 # --- fit ------------------------------------------------------------------------------------------
@@ -507,7 +515,6 @@ def fine_tune(
     """
     import keras
 
-    rng = np.random.default_rng(seed)
     steps = epochs * -(-len(code) // BATCH)
     warmup = steps // 12
     rate = keras.optimizers.schedules.CosineDecay(
@@ -523,7 +530,7 @@ def fine_tune(
     history = []
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
-        activations = frozen(draw_views(split, rng))
+        activations = frozen(draw_views(split, [seed, 0, epoch]))
         fitted = trainer.fit(
             activations, target, batch_size=BATCH, sample_weight=weights, verbose=0, shuffle=True
         )
@@ -905,14 +912,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         set_half(layer, *layer.get_weights())
     # Calibrated on the validation crops as they are and as another laboratory might show them: on
     # the former alone a good model makes next to no mistake to learn from.
-    rng = np.random.default_rng([options.seed, 1])
-    views = draw_views(val, rng)
+    views = draw_views(val, [options.seed, 1])
     view_activations = frozen(views)
     known = np.concatenate([val_activations, view_activations])
     known_logits = trainer.predict(known, batch_size=128, verbose=0)
     temperature = fit_temperature(known_logits, np.tile(val_code, 2))
-    strangers = draw_strangers(len(train.y) // 2, size, rng)
-    train_views = draw_views(train, rng)
+    strangers = draw_strangers(len(train.y) // 2, size, np.random.default_rng(options.seed))
+    train_views = draw_views(train, [options.seed, 2])
     familiar = np.concatenate([pooled, pool(frozen(train_views), train_views)])
     novelty = fit_novelty(familiar, pool(frozen(strangers), strangers))
     merge = None
