@@ -5,8 +5,8 @@
 
 Writes ``hematovision.keras`` (crops in [0, 1] to probabilities), ``hematovision.tflite`` (the same
 for prediction, without TensorFlow), ``hematovision.json`` (the model card), ``history.csv`` and
-``training_curves.png``. The decision threshold, the calibration and the choice of epoch see the
-validation split only; the test split is not read.
+``training_curves.png``. The decision threshold and the calibration see the validation split only;
+the test split is not read.
 """
 
 from __future__ import annotations
@@ -158,9 +158,17 @@ class Classifier:
         self.card = card
         self.classes: list[str] = card["classes"]
         self.image_size: int = card["image_size"]
+        self.threshold: float | None = card["threshold"]
+        self.novelty_threshold: float = card["novelty_threshold"]
         self._model = model
         self._local = threading.local()
-        self._interpreter()  # a damaged model shows here, not in some thread
+        # A damaged model shows here, not in some thread; and LiteRT says hello only once.
+        with quiet_stderr():
+            interpreter = self._interpreter()
+        shape = interpreter.get_input_details()[0]["shape"][1:].tolist()
+        outputs = [len(interpreter.get_tensor(i).ravel()) for i in self._local.outputs]
+        if shape != [self.image_size, self.image_size, 3] or outputs != [len(self.classes), 1]:
+            raise ValueError(f"{NAME}.json and {NAME}.tflite belong to different models")
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:
@@ -168,21 +176,20 @@ class Classifier:
         hint = "train one with train_model.py"
         try:
             card = json.loads((folder / f"{NAME}.json").read_text("utf-8"))
-            model = (folder / f"{NAME}.tflite").read_bytes()
-            return cls(model, card)
+            return cls((folder / f"{NAME}.tflite").read_bytes(), card)
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; {hint}") from None
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{folder}: not a HematoVision model ({why}); {hint}") from None
+        except (ValueError, LookupError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"{folder}: not a HematoVision model ({first_line(error)}); {hint}"
+            ) from None
 
     def _interpreter(self) -> Any:
         if not hasattr(self._local, "interpreter"):
             from ai_edge_litert.interpreter import Interpreter
 
-            with quiet_stderr():
-                interpreter = Interpreter(model_content=self._model, num_threads=1)
-                interpreter.allocate_tensors()
+            interpreter = Interpreter(model_content=self._model, num_threads=1)
+            interpreter.allocate_tensors()
             self._local.input = interpreter.get_input_details()[0]["index"]
             outputs = {len(o["shape"]): o["index"] for o in interpreter.get_output_details()}
             self._local.outputs = outputs[2], outputs[1]
@@ -207,14 +214,13 @@ class Classifier:
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
         """Class index (n,) for probabilities (n, k): by the card's threshold where there is one."""
-        threshold = self.card["threshold"]
-        if threshold is None:
+        if self.threshold is None:
             return probabilities.argmax(axis=1)
-        return (probabilities[:, self.classes.index("RBC")] >= threshold).astype(int)
+        return (probabilities[:, self.classes.index("RBC")] >= self.threshold).astype(int)
 
     def is_uncertain(self, novelty: np.ndarray) -> np.ndarray:
         """Whether crops are unlike anything the model was trained on; see `fit_novelty`."""
-        return novelty > self.card["novelty_threshold"]
+        return novelty > self.novelty_threshold
 
 
 @contextlib.contextmanager
@@ -234,50 +240,62 @@ def quiet_stderr() -> Iterator[None]:
 # --- backbone -------------------------------------------------------------------------------------
 
 
-def build_backbone(size: int, weights: str) -> tuple[keras.Model, str]:
+def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
     """MobileNetV2 (Sandler et al., 2018) without its top, and in words where its weights are from.
 
-    Comes back folded, see `fold_norms`.
+    Comes back folded, see `fold_norms`. The crops (n, size, size, 3) tell its size, and settle the
+    normalizations of random weights, which are off the scale without.
     """
     import keras
 
-    def build(source: str | None) -> keras.Model:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras reports its download on stdout
-            return keras.applications.MobileNetV2(
-                (size, size, 3), include_top=False, weights=source
-            )
-
-    backbone, origin = None, ""
+    shape = crops.shape[1:]
     if weights in ("auto", "imagenet"):
-        timeout = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(20)
-        try:
-            with warnings.catch_warnings(action="ignore"):  # on sizes other than its own five
-                backbone, origin = build("imagenet"), "ImageNet, from Keras"
-        except Exception as error:  # Keras wraps whatever the network does in a bare Exception
-            if weights == "imagenet":
-                raise UserError(
-                    f"--weights imagenet: Keras could not fetch them ({first_line(error)}); "
-                    "try --weights bundled, or the path of a weights file"
-                ) from None
-            say("ImageNet weights can't be had here: starting from the bundled backbone instead")
-            weights = "bundled"
-        finally:
-            socket.setdefaulttimeout(timeout)
-    if backbone is None:
-        backbone, origin = build(None), "none: trained from random weights"
-        path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
-        if weights != "none":
-            try:
-                backbone.load_weights(path)
-            except Exception as error:  # h5py and Keras raise nearly everything here
-                raise UserError(
-                    f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants "
-                    "auto, imagenet, bundled, none or a weights file of it, without top"
-                ) from None
-            kind = "bundled" if weights == "bundled" else "file"
-            origin = f"{kind} {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
-    return fold_norms(backbone), origin
+        backbone = fetch_imagenet(shape, required=weights == "imagenet")
+        if backbone is not None:
+            return fold_norms(backbone), "ImageNet, from Keras"
+        say("ImageNet weights can't be had here: starting from the bundled backbone instead")
+        weights = "bundled"
+    backbone = keras.applications.MobileNetV2(shape, include_top=False, weights=None)
+    if weights == "none":
+        for layer in backbone.layers:
+            layer.momentum = 0.0
+        backbone(crops[:128].astype(np.float32) / 127.5 - 1, training=True)
+        return fold_norms(backbone), "none: random weights"
+    path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            backbone.load_weights(path)
+    except Exception as error:  # h5py and Keras raise nearly everything here
+        raise UserError(
+            f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants auto, "
+            "imagenet, bundled, none or a weights file of it, without top"
+        ) from None
+    kind = "bundled" if weights == "bundled" else "file"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"
+
+
+def fetch_imagenet(shape: tuple[int, int, int], required: bool) -> keras.Model | None:
+    """MobileNetV2 with ImageNet weights from Keras's cache or download, or None without network."""
+    import keras
+
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # Keras itself would wait for ever
+    try:
+        # Keras reports its download on stdout, and warns of sizes other than its own five.
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.applications.MobileNetV2(shape, include_top=False, weights="imagenet")
+    except Exception as error:  # Keras wraps whatever the network does in a bare Exception
+        if not required:
+            return None
+        raise UserError(
+            f"--weights imagenet: Keras could not fetch them ({first_line(error)}); "
+            "try --weights bundled, or the path of a weights file"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
 
 
 def fold_norms(backbone: keras.Model) -> keras.Model:
@@ -479,7 +497,7 @@ def weigh_classes(code: np.ndarray) -> np.ndarray:
     return weight * len(code) / (weight * count).sum()
 
 
-def fit_head(features: np.ndarray, code: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def fit_head(features: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on frozen features (n, d): kernel (d, k) and bias (k,) to start from.
 
     Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
@@ -510,8 +528,8 @@ def fine_tune(
 ) -> list[dict[str, float]]:
     """Fit upper blocks and head on a new view of every crop each epoch; returns the history.
 
-    Adam with a short warm-up and a cosine down to nothing; the weights' moving average is what is
-    kept in the end.
+    Adam with a short warm-up and a cosine down to nothing, labels smoothed by 0.02. Nothing is
+    chosen by the validation split here: the last epoch is the result.
     """
     import keras
 
@@ -800,6 +818,11 @@ def say_epoch(row: dict[str, Any]) -> None:
     )
 
 
+def list_versions() -> dict[str, str]:
+    packages = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
 def write_model(
     folder: Path,
     model: keras.Model,
@@ -858,6 +881,88 @@ class Clock:
         self._last = now
 
 
+class Network(NamedTuple):
+    """The network in the pieces that it's trained in."""
+
+    lower: keras.Model  # crops in [0, 1] to activations, frozen
+    frozen: Frozen  # the same as LiteRT runs it
+    upper: keras.Model  # activations to features, fine-tuned
+    head: keras.Layer  # features to logits
+    trainer: keras.Model  # activations to logits, by way of dropout
+
+
+def build_network(backbone: keras.Model, labels: int) -> Network:
+    import keras
+
+    lower, upper = split_backbone(backbone)
+    head = keras.layers.Dense(labels, name="logits")
+    trainer = keras.Model(upper.input, head(keras.layers.Dropout(0.2)(upper.output)))
+    return Network(lower, Frozen(lower), upper, head, trainer)
+
+
+def encode_fine(train: Split, val: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All annotated labels (k,), whatever the task, and their codes for both splits, (n,) each.
+
+    "RBC or not" is easier to see for a network that knows what a white cell is. A label that
+    training never saw (in the binary task it may) counts as one that it did, on the same side.
+    """
+    labels = np.unique(train.label)
+    others = [label for label in labels if not is_rbc(label)]
+    known = np.where(np.isin(val.label, labels), val.label, others[0])
+    return labels, np.searchsorted(labels, train.label), np.searchsorted(labels, known)
+
+
+def fit_network(
+    network: Network, train: Split, code: np.ndarray, val: Split, val_code: np.ndarray,
+    epochs: int, seed: int, clock: Clock,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Fit the head on frozen features, computed once, then fine-tune; returns the history."""
+    features = network.upper.predict(network.frozen(train.X), batch_size=128, verbose=0)
+    val_activations = network.frozen(val.X)
+    clock("frozen features")
+
+    def judge() -> dict[str, float]:
+        found = network.trainer.predict(val_activations, batch_size=128, verbose=0)
+        right = (found.argmax(axis=1) == val_code).mean()
+        return {"val_loss": log_loss(found, val_code), "val_accuracy": float(right)}
+
+    network.head.set_weights(fit_head(features, code))
+    history = [{"phase": "head", "epoch": 0, **judge()}]
+    say_epoch(history[0])
+    clock("fit head")
+    if epochs:
+        history += fine_tune(network.trainer, network.frozen, train, code, judge, epochs, seed)
+    for layer in (*network.upper.layers, network.head):
+        set_half(layer, *layer.get_weights())
+    clock("fine-tune")
+    return history
+
+
+def finish_model(
+    network: Network, train: Split, known: Split, known_code: np.ndarray,
+    labels: np.ndarray, task: str, seed: int,
+) -> tuple[keras.Model, float]:  # fmt: skip
+    """Calibrate on `known` crops, add novelty and the task's classes: the whole model, and the
+    temperature that it was calibrated by."""
+    logits = network.trainer.predict(network.frozen(known.X), batch_size=128, verbose=0)
+    temperature = fit_temperature(logits, known_code)
+    views = np.concatenate([train.X, draw_views(train, [seed, 2])])
+    strangers = draw_strangers(len(train.y) // 2, train.X.shape[1], np.random.default_rng(seed))
+    novelty = fit_novelty(*(pool(network.frozen(x), x) for x in (views, strangers)))
+    merge = None
+    if task == "binary":
+        is_red = np.array([is_rbc(label) for label in labels])
+        merge = np.stack([~is_red, is_red], axis=1)
+    head = tuple(w / temperature for w in network.head.get_weights())
+    return assemble(network.lower, network.upper, head, merge, novelty), temperature
+
+
+def add_views(split: Split, seed: Sequence[int]) -> Split:
+    """The split twice over: its crops as they are, and as another laboratory might show them."""
+    X = np.concatenate([split.X, draw_views(split, seed)])
+    return Split(X, *(np.concatenate([column, column]) for column in split[1:]))
+
+
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
@@ -867,109 +972,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     archive = load_archive(options.data, ["train", "val"])
     check_archive(archive, options.data)
     train, val = archive.splits["train"], archive.splits["val"]
-    # The network learns to tell all annotated labels apart, whatever the task: "RBC or not" is
-    # easier to see for one that knows what a white cell is.
-    labels = np.unique(train.label)
-    code, val_code = (np.searchsorted(labels, s.label) for s in (train, val))
+    labels, code, val_code = encode_fine(train, val)
+    task, size = archive.metadata["task"], archive.metadata["image_size"]
     clock("load archive")
 
     start_tensorflow(options.seed)
     clock("start TensorFlow")
-    import keras
-
-    size = archive.metadata["image_size"]
-    backbone, origin = build_backbone(size, options.weights)
+    backbone, origin = build_backbone(options.weights, train.X)
     say(f"weights: {origin}")
     seen_before, notices = review_start(origin, archive.metadata)
     for notice in notices:
         say(f"warning: {notice}")
-    lower, upper = split_backbone(backbone)
-    frozen = Frozen(lower)
-    logits = keras.layers.Dense(len(labels), name="logits")
-    trainer = keras.Model(upper.input, logits(keras.layers.Dropout(0.2)(upper.output)))
+    network = build_network(backbone, len(labels))
     clock("build")
+    history = fit_network(network, train, code, val, val_code, options.epochs, options.seed, clock)
 
-    activations, val_activations = frozen(train.X), frozen(val.X)
-    pooled = pool(activations, train.X)
-    features = upper.predict(activations, batch_size=128, verbose=0)
-    del activations
-    clock("frozen features")
-
-    def judge() -> dict[str, float]:
-        found = trainer.predict(val_activations, batch_size=128, verbose=0)
-        right = (found.argmax(axis=1) == val_code).mean()
-        return {"val_loss": log_loss(found, val_code), "val_accuracy": float(right)}
-
-    logits.set_weights(fit_head(features, code, options.seed))
-    history = [{"phase": "head", "epoch": 0, **judge()}]
-    say_epoch(history[0])
-    clock("fit head")
-    if options.epochs:
-        history += fine_tune(trainer, frozen, train, code, judge, options.epochs, options.seed)
-    clock("fine-tune")
-
-    for layer in upper.layers:
-        set_half(layer, *layer.get_weights())
-    # Calibrated on the validation crops as they are and as another laboratory might show them: on
-    # the former alone a good model makes next to no mistake to learn from.
-    views = draw_views(val, [options.seed, 1])
-    view_activations = frozen(views)
-    known = np.concatenate([val_activations, view_activations])
-    known_logits = trainer.predict(known, batch_size=128, verbose=0)
-    temperature = fit_temperature(known_logits, np.tile(val_code, 2))
-    strangers = draw_strangers(len(train.y) // 2, size, np.random.default_rng(options.seed))
-    train_views = draw_views(train, [options.seed, 2])
-    familiar = np.concatenate([pooled, pool(frozen(train_views), train_views)])
-    novelty = fit_novelty(familiar, pool(frozen(strangers), strangers))
-    merge = None
-    if archive.metadata["task"] == "binary":
-        merge = np.stack([~np.array([is_rbc(k) for k in labels]), [is_rbc(k) for k in labels]], 1)
-    head = tuple(w / temperature for w in logits.get_weights())
-    model = assemble(lower, upper, head, merge, novelty)
+    # On the validation crops as they are a good model makes next to no mistake to learn from.
+    known, known_code = add_views(val, [options.seed, 1]), np.tile(val_code, 2)
+    model, temperature = finish_model(network, train, known, known_code, labels, task, options.seed)
     clock("calibrate")
     exported = convert(model)
     clock("export")
-
-    card: dict[str, Any] = {
-        "classes": archive.classes,
-        "image_size": size,
-        "task": archive.metadata["task"],
-        "threshold": None,
-        "novelty_threshold": np.inf,
-        "temperature": temperature,
-        "weights": origin,
-    }
+    card: dict[str, Any] = {"classes": archive.classes, "image_size": size, "task": task}
+    card |= {"threshold": None, "novelty_threshold": np.inf, "temperature": temperature}
     classifier = Classifier(exported, card)
-    proba, novel = classifier.predict_proba(np.concatenate([val.X, views]))
-    with contextlib.redirect_stdout(sys.stderr):
-        answers = model.predict(scale_pixels(val.X), batch_size=128, verbose=0)
-    card["export_difference"] = check_export(answers["probabilities"], proba[: len(val.y)])
-    if merge is not None:
-        card["threshold"] = choose_threshold(proba[:, 1], np.tile(val.y == 1, 2))
-    card["novelty_threshold"] = float(np.percentile(novel, FAMILIAR))
-    proba = proba[: len(val.y)]
+    proba, novelty = classifier.predict_proba(known.X)
+    answers = model.predict(scale_pixels(val.X), batch_size=128, verbose=0)["probabilities"]
+    card["export_difference"] = check_export(answers, proba[: len(val.y)])
     clock("check export")
+
+    if task == "binary":
+        card["threshold"] = choose_threshold(proba[:, 1], known.y == 1)
+    card["novelty_threshold"] = float(np.percentile(novelty, FAMILIAR))
+    classifier = Classifier(exported, card)
+    proba = proba[: len(val.y)]
+    fields = {*archive.metadata["field_sha256"]["train"].values(), *seen_before}
     card |= {
         "validation": score_validation(proba, val.y, classifier.predict(proba)),
         "labels": labels.tolist(),
+        "weights": origin,
+        "notices": notices,
         "epochs": options.epochs,
         "seed": options.seed,
         "archive_sha256": archive.digest,
         "dataset_sha256": archive.metadata["dataset_sha256"],
         "counts": archive.metadata["counts"],
         "seconds": clock.seconds,
-        "versions": {"python": platform.python_version()}
-        | {
-            k: version(k)
-            for k in ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
-        },
-        "notices": notices,
-        "training_fields": sorted(
-            {*archive.metadata["field_sha256"]["train"].values(), *seen_before}
-        ),
+        "versions": list_versions(),
+        "training_fields": sorted(fields),
     }
     write_model(options.output_dir, model, exported, card, history)
-    clock("write")
     print(format_summary(card, options.output_dir))
     return 0
 

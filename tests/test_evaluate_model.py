@@ -210,14 +210,14 @@ def test_metrics_agree_with_the_archive_and_one_another(
     y, matrix = arrays["y_test"], np.array(metrics["confusion_matrix"])
     card = json.loads((sample_run.model / "hematovision.json").read_text())
     assert metrics["classes"] == arrays["classes"].tolist() == ["Other", "RBC"]
-    assert metrics["threshold"] == card["threshold"]
+    assert metrics["threshold"] == pytest.approx(card["threshold"], abs=1e-6)
     assert metrics["support"] == matrix.sum(axis=1).tolist() == np.bincount(y).tolist()
-    assert metrics["accuracy"] == pytest.approx(np.trace(matrix) / len(y))
-    assert metrics["recall"] == pytest.approx(matrix[1, 1] / matrix[1].sum())
-    assert metrics["precision"] == pytest.approx(matrix[1, 1] / matrix[:, 1].sum())
+    assert metrics["accuracy"] == pytest.approx(np.trace(matrix) / len(y), abs=1e-6)
+    assert metrics["recall"] == pytest.approx(matrix[1, 1] / matrix[1].sum(), abs=1e-6)
+    assert metrics["precision"] == pytest.approx(matrix[1, 1] / matrix[:, 1].sum(), abs=1e-6)
     per_class = metrics["per_class"]
     assert list(per_class) == metrics["classes"]
-    assert per_class["RBC"]["recall"] == pytest.approx(metrics["recall"])
+    assert per_class["RBC"]["recall"] == pytest.approx(metrics["recall"], abs=1e-6)
     assert per_class["Other"]["support"] == matrix[0].sum()
 
 
@@ -228,11 +228,13 @@ def test_the_figures_are_those_of_the_exported_model(metrics: dict, sample_run: 
     test = T.load_archive(sample_run.archive, ["test"]).splits["test"]
     proba, _ = T.Classifier.load(sample_run.model).predict_proba(test.X)
     rbc = proba[:, 1]
-    assert metrics["roc_auc"] == pytest.approx(roc_auc_score(test.y, rbc))
-    assert metrics["average_precision"] == pytest.approx(average_precision_score(test.y, rbc))
+    assert metrics["roc_auc"] == pytest.approx(roc_auc_score(test.y, rbc), abs=1e-6)
+    assert metrics["average_precision"] == pytest.approx(
+        average_precision_score(test.y, rbc), abs=1e-6
+    )
     assert metrics["brier"] == pytest.approx(brier_score_loss(test.y, rbc.astype(float)), abs=1e-6)
     predicted = (rbc >= metrics["threshold"]).astype(int)
-    assert metrics["accuracy"] == pytest.approx((predicted == test.y).mean())
+    assert metrics["accuracy"] == pytest.approx((predicted == test.y).mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["confusion", "roc", "precision_recall"])
@@ -247,13 +249,19 @@ def test_pictures_are_pictures(report: Path, kind: str) -> None:
 def test_the_same_run_gives_the_same_files(
     report: Path, sample_run: SampleRun, tmp_path: Path, run: Callable[..., Outcome]
 ) -> None:
+    before = {p.name: p.read_bytes() for p in report.iterdir()}
     args = ["--data", sample_run.archive, "--model", sample_run.model, "--resamples", 200]
-    result = run(*args, "--output-dir", tmp_path / "again", "--workers", 1)
+    result = run(*args, "--output-dir", report)
     assert result.status == 0
-    for path in report.iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
-    assert str(tmp_path / "again") in result.out
+    assert str(report) in result.out
     assert "accuracy" in result.out and "ece" in result.out
+    assert {p.name: p.read_bytes() for p in report.iterdir()} == before
+
+    assert run(*args, "--output-dir", tmp_path, "--workers", 1).status == 0
+    found, expected = (json.loads((f / "metrics.json").read_text()) for f in (tmp_path, report))
+    assert {k: v for k, v in found.items() if k != "command"} == {
+        k: v for k, v in expected.items() if k != "command"
+    }
 
 
 def test_multiclass(multiclass_run: SampleRun, tmp_path: Path, run: Callable[..., Outcome]) -> None:
@@ -270,6 +278,24 @@ def test_multiclass(multiclass_run: SampleRun, tmp_path: Path, run: Callable[...
     assert metrics["threshold"] is None
     assert set(metrics) >= CONTRACT_KEYS
     assert {p.suffix for p in tmp_path.iterdir()} >= {".png", ".json"}
+
+
+def test_test_fields_that_were_trained_on_are_pointed_out(
+    sample_run: SampleRun, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(sample_run.model, model)
+    card = json.loads((model / "hematovision.json").read_text())
+    digests = json.loads(str(load_arrays(sample_run.archive)["metadata"]))["field_sha256"]
+    args = ("--data", sample_run.archive, "--model", model, "--resamples", 0)
+    assert "warning" not in run(*args, "--output-dir", tmp_path / "honest").err
+    card["training_fields"].append(next(iter(digests["test"].values())))
+    (model / "hematovision.json").write_text(json.dumps(card))
+    result = run(*args, "--output-dir", tmp_path / "flattering")
+    assert result.status == 0
+    assert "warning: " in result.err and "1 of the test fields" in result.err
+    metrics = json.loads((tmp_path / "flattering" / "metrics.json").read_text())
+    assert metrics["test_fields_trained_on"] == 1
 
 
 # --- what it refuses ------------------------------------------------------------------------------
