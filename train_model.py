@@ -65,6 +65,7 @@ GROUND = 0.85  # brightness that the empty ground of a crop is brought to
 FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+QUIET = threading.RLock()
 DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
@@ -225,10 +226,10 @@ class Classifier:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep what native libraries write to file descriptor 2 off the screen."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as void:
+    """Keep what native libraries write to stderr off the screen, for one thread at a time."""
+    with QUIET, open(os.devnull, "wb") as void:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(void.fileno(), 2)
         try:
             yield

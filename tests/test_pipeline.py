@@ -90,7 +90,7 @@ def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
 
 def test_the_bundled_backbone_can_be_started_from(bundled: Path) -> None:
     T.start_tensorflow(0)
-    backbone, origin = T.build_backbone(64, "bundled")
+    backbone, origin = T.build_backbone("bundled", np.zeros((4, 64, 64, 3), np.uint8))
     assert "bundled" in origin
     answers = backbone.predict(np.random.default_rng(0).random((2, 64, 64, 3)), verbose=0)
     assert np.isfinite(answers).all() and answers.std() > 0.01

@@ -318,7 +318,6 @@ def test_a_damaged_model_is_an_error_line(
     assert "model" in only_error(run(cells[0], model=model))
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback: Classifier doesn't hold card against model")
 def test_model_and_card_of_different_trainings_are_refused(
     run: Callable[..., Outcome],
     cells: list[Path],
@@ -332,7 +331,6 @@ def test_model_and_card_of_different_trainings_are_refused(
     assert "model" in only_error(run(cells[0], model=model))
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback: Classifier doesn't hold card against model")
 def test_a_card_of_another_image_size_is_refused(
     run: Callable[..., Outcome], cells: list[Path], sample_run: SampleRun, tmp_path: Path
 ) -> None:

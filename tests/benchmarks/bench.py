@@ -90,10 +90,9 @@ def compare(ways: dict[str, Sequence[str | Path]], runs: int) -> dict[str, list[
         for name, arguments in ways.items():
             times[name].append(time_process(*arguments))
     for name, found in times.items():
-        seconds = [run.seconds for run in found]
-        say(
-            f"  {name}: {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
-        )
+        seconds = sorted(run.seconds for run in found)
+        middle = statistics.median(seconds)
+        say(f"  {name}: {middle:.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})")
     return times
 
 
