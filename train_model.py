@@ -29,7 +29,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -820,6 +819,8 @@ def say_epoch(row: dict[str, Any]) -> None:
 
 
 def list_versions() -> dict[str, str]:
+    from importlib.metadata import version
+
     packages = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
