@@ -60,7 +60,9 @@ NAME = "hematovision"
 # Blocks of MobileNetV2 below this one keep their ImageNet weights.
 FIRST_BLOCK = 10
 BATCH, RATE = 32, 1e-4
-GROUND = 0.85  # brightness that the empty ground of a crop is brought to
+# Brightness that the empty ground of a crop is brought to, and the least that it's taken to have
+# had: like all constants of the model exact in half precision, in which it is exported.
+GROUND, DARKEST_GROUND = 27 / 32, 3 / 16
 FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -356,7 +358,7 @@ def split_backbone(backbone: keras.Model) -> tuple[keras.Model, keras.Model]:
     # White patch (Land, 1977): what is brightest, an eighth of the crop wide, is empty ground, and
     # ground is given one colour. Light and white balance differ most between laboratories.
     patches = keras.layers.AveragePooling2D(crops.shape[1] // 8)(crops)
-    white = ops.maximum(ops.max(patches, axis=(1, 2), keepdims=True), 0.2)
+    white = ops.maximum(ops.max(patches, axis=(1, 2), keepdims=True), DARKEST_GROUND)
     # MobileNetV2 was trained on [-1, 1].
     scaled = crops / white * (2 * GROUND) - 1.0
     lower = keras.Model(crops, keras.Model(backbone.input, seam.output)(scaled), name="lower")
