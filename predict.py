@@ -2,6 +2,7 @@
 
     python3 predict.py cell.png                          # cell.png: RBC (probability 0.998)
     python3 predict.py cell.png more/ --json             # one JSON object per line
+    python3 predict.py cell.png --explain why.png        # and what in it spoke for the answer
 
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
 folder stands for the images in it, by name. ``uncertain`` marks a picture unlike anything the
@@ -33,7 +34,7 @@ from preprocess_data import (
     scale_pixels,
     square_crop,
 )
-from train_model import PRETRAINED, Classifier
+from train_model import PRETRAINED, Classifier, save_figure
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Options:
     )
     model: Path | None = option(None, "folder of a model (default: model/, else the bundled one)")
     json: bool = option(False, "print one JSON object per line")
+    explain: Path | None = option(
+        None, "also write a .png of what in the one IMAGE spoke for its answer", metavar="OUT"
+    )
     workers: int = option(os.cpu_count() or 1, "images looked at side by side")
 
 
@@ -101,6 +105,31 @@ def predict_segments(
             yield ahead.popleft().result()
 
 
+def explain_segment(
+    classifier: Classifier, path: Path, answer: dict[str, Any], target: Path, workers: int
+) -> None:
+    """Write a picture of what in the image spoke for the answer, and what against it."""
+    from evaluate_model import occlude, plot_explanation  # with matplotlib: only where asked for
+
+    crop = square_crop(read_image(path), classifier.image_size)
+    fall, lowest = occlude(classifier, crop, classifier.classes.index(answer["label"]), workers)
+    title = (
+        f"{answer['label']}: probability {answer['probability']:.3f}, "
+        f"{lowest:.3f} with the most telling patch covered"
+    )
+    save_figure(plot_explanation(crop, fall, title), target)
+
+
+def check_options(options: Options, images: Sequence[Path]) -> None:
+    """Refuse values that no later step could use."""
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers}: at least 1")
+    if options.explain and options.explain.suffix.lower() != ".png":
+        raise UserError(f"--explain {options.explain}: not a picture's name; try why.png")
+    if options.explain and len(images) != 1:
+        raise UserError(f"--explain {options.explain}: wants one image, not {len(images)}")
+
+
 def format_line(answer: dict[str, Any]) -> str:
     """One answer for a person to read."""
     doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
@@ -110,9 +139,8 @@ def format_line(answer: dict[str, Any]) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    if options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
     images = list_images(options.images)
+    check_options(options, images)
     classifier = Classifier.load(choose_model(options.model))
     failed = 0
     for answer in predict_segments(classifier, images, min(options.workers, len(images))):
@@ -123,6 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             failed += 1
         else:
             print(json.dumps(answer) if options.json else format_line(answer), flush=True)
+            if options.explain:
+                explain_segment(classifier, images[0], answer, options.explain, options.workers)
     if failed:
         say(f"warning: {failed} of {len(images)} images could not be read")
     return 1 if failed else 0
