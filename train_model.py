@@ -772,10 +772,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def plot_history(history: Sequence[dict[str, Any]]) -> Figure:
     """Loss and accuracy by epoch, on training views and on validation crops."""
-    figure = new_figure(10, 4)
+    figure = new_figure(6.4, 7)
     epochs = [row["epoch"] for row in history]
     for axes, name, unit in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True
+        figure.subplots(2, 1), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True
     ):
         for key, colour, text in (
             (name, ORANGE, "training views"),
