@@ -581,7 +581,12 @@ def crop_content(width: int, height: int, size: int) -> tuple[int, int, int, int
 
 def scale_pixels(crops: np.ndarray) -> np.ndarray:
     """Map uint8 crops to float16 in [0, 1]. Half precision holds all 256 levels of a pixel."""
-    return (np.arange(256) / 255).astype(np.float16)[crops]
+    if crops.size == 0:
+        return np.empty(crops.shape, np.float16)
+    levels = (np.arange(256) / 255).astype(np.float16)
+    # OpenCV looks levels up several times as fast as NumPy, in bits for want of half precision.
+    found = cv2.LUT(np.ascontiguousarray(crops).reshape(-1, 1), levels.view(np.uint16))
+    return found.view(np.float16).reshape(crops.shape)
 
 
 def cut_crops(
