@@ -50,15 +50,14 @@ class Options:
     workers: int = option(os.cpu_count() or 1, "images looked at side by side")
 
 
-def choose_model(folder: Path | None) -> Path:
-    """The folder given, else model/ where one was trained, else the bundled model; says which."""
+def choose_model(folder: Path | None) -> tuple[Path, str]:
+    """The folder given, else model/ where one was trained, else the bundled model; and a notice."""
     if folder is not None:
-        return folder
+        return folder, ""
     trained = Path("model")
-    folder = trained if (trained / "hematovision.json").is_file() else PRETRAINED
-    kind = "the model trained here" if folder is trained else "the bundled model"
-    say(f"using {kind}: {folder}")
-    return folder
+    if (trained / "hematovision.json").is_file():
+        return trained, f"using the model trained here: {trained}"
+    return PRETRAINED, f"using the bundled model: {PRETRAINED}"
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
@@ -141,7 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     images = list_images(options.images)
     check_options(options, images)
-    classifier = Classifier.load(choose_model(options.model))
+    folder, notice = choose_model(options.model)
+    classifier = Classifier.load(folder)
     failed = 0
     for answer in predict_segments(classifier, images, min(options.workers, len(images))):
         if isinstance(answer, UserError):
@@ -150,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"warning: {answer}")
             failed += 1
         else:
+            if notice:  # not before there is something to say: an error is one line
+                say(notice)
+                notice = ""
             print(json.dumps(answer) if options.json else format_line(answer), flush=True)
             if options.explain:
                 explain_segment(classifier, images[0], answer, options.explain, options.workers)

@@ -115,6 +115,8 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
             digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file")
         with np.load(path, allow_pickle=False) as archive:
             metadata = json.loads(str(archive["metadata"]))
             classes = archive["classes"].tolist()

@@ -204,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"| {name} | {unit}: {', '.join(map(str, degrees))} | {values} |", flush=True)
 
     figure = new_figure(12, 8)
+    figure.suptitle(f"accuracy on {len(truth)} changed validation segments (dashed: unchanged)")
     for axes, (name, values) in zip(figure.subplots(3, 3).flat, results.items(), strict=True):
         unit, _, degrees = CHANGES[name]
         axes.axhline(unchanged, color="#7F7F7F", linestyle="--")
