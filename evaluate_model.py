@@ -20,13 +20,11 @@ import itertools
 import json
 import math
 import os
-import platform
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,6 +52,7 @@ from train_model import (
     Classifier,
     Split,
     find_seen_fields,
+    list_versions,
     load_archive,
     new_figure,
     plot_history,
@@ -179,8 +178,8 @@ def score_classes(
 ) -> dict[str, np.ndarray]:
     """The figures OF_A_CLASS, of each against the rest: (r, k) for weights (r, n) of the crops.
 
-    NaN where the class, or the rest of them, is absent. One call for all resamples takes a second
-    where calling scikit-learn for each takes a minute; the tests hold the two equal.
+    NaN where the class, or the rest of them, is absent. One call serves all resamples, which
+    scikit-learn would be called for one by one; the tests hold the two equal.
     """
     count, k = len(weights), proba.shape[1]
     found = {name: np.full((count, k), np.nan) for name in OF_A_CLASS}
@@ -932,7 +931,7 @@ def describe_run(
         "archive_sha256": archive.digest,
         "resamples": options.resamples,
         "command": format_command(options),
-        "versions": {"python": platform.python_version()} | {k: version(k) for k in VERSIONED},
+        "versions": list_versions(VERSIONED),
     }
 
 

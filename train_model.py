@@ -66,6 +66,7 @@ GROUND, DARKEST_GROUND = 27 / 32, 3 / 16
 FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+VERSIONED = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
 QUIET = threading.RLock()
 DAMAGED = (zipfile.BadZipFile, zlib.error)
 
@@ -506,19 +507,25 @@ def fit_head(features: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.nda
 
     Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
     """
+    weights = dict(enumerate(weigh_classes(code)))
+    kernel, bias = fit_logistic(features, code, C=0.01, max_iter=200, class_weight=weights)
+    if kernel.shape[1] == 1:  # with two classes scikit-learn keeps the difference only
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
+    return kernel, bias
+
+
+def fit_logistic(
+    features: np.ndarray, code: np.ndarray, **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression on standardised features (n, d), as the kernel (d, k) and bias (k,) that
+    do the same to the features as they are; k is 1 for two classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
-    model = LogisticRegression(
-        C=0.01, max_iter=200, class_weight=dict(enumerate(weigh_classes(code)))
-    )
-    model.fit(scaler.transform(features), code)
-    kernel, bias = model.coef_, model.intercept_
-    if len(kernel) == 1:  # with two classes scikit-learn keeps the difference only
-        kernel, bias = np.vstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
-    kernel = (kernel / scaler.scale_).T
-    return kernel, bias - scaler.mean_ @ kernel
+    model = LogisticRegression(**options).fit(scaler.transform(features), code)
+    kernel = (model.coef_ / scaler.scale_).T
+    return kernel, model.intercept_ - scaler.mean_ @ kernel
 
 
 def fine_tune(
@@ -660,16 +667,9 @@ def fit_novelty(familiar: np.ndarray, strange: np.ndarray) -> tuple[np.ndarray, 
     textures apart that the fine-tuned ones have learnt to ignore. A distance to the training crops
     (Mahalanobis; Lee et al., 2018) flagged 40 % of another laboratory's cells in trials; this, few.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     pooled = np.concatenate([familiar, strange])
     is_strange = np.arange(len(pooled)) >= len(familiar)
-    scaler = StandardScaler().fit(pooled)
-    model = LogisticRegression(C=0.1, max_iter=500, class_weight="balanced")
-    model.fit(scaler.transform(pooled), is_strange)
-    kernel = (model.coef_ / scaler.scale_).T
-    return kernel, model.intercept_ - scaler.mean_ @ kernel
+    return fit_logistic(pooled, is_strange, C=0.1, max_iter=500, class_weight="balanced")
 
 
 # --- export ---------------------------------------------------------------------------------------
@@ -822,10 +822,9 @@ def say_epoch(row: dict[str, Any]) -> None:
     )
 
 
-def list_versions() -> dict[str, str]:
+def list_versions(packages: Sequence[str]) -> dict[str, str]:
     from importlib.metadata import version
 
-    packages = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
@@ -1024,7 +1023,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "dataset_sha256": archive.metadata["dataset_sha256"],
         "counts": archive.metadata["counts"],
         "seconds": clock.seconds,
-        "versions": list_versions(),
+        "versions": list_versions(VERSIONED),
         "training_fields": sorted(fields),
     }
     write_model(options.output_dir, model, exported, card, history)

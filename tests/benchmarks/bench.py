@@ -1,6 +1,6 @@
 """Measure how long a user waits, each figure as a ratio against the straightforward way.
 
-    make bench DATA=../shared/bccd
+    make bench DATA=bccd
     python3 tests/benchmarks/bench.py --data-dir DATASET --only preprocess --only cold
 
 Whole processes, start included, timed in turn (A B A B ...), medians of the pairs; memory is the
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
+from evaluate_model import COLOURS
 from preprocess_data import (
     UserError,
     command,
@@ -36,7 +37,7 @@ from preprocess_data import (
     say,
     write_image,
 )
-from train_model import Classifier, load_archive, new_figure, save_figure
+from train_model import GREY, Classifier, load_archive, new_figure, save_figure
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
 SECTIONS = ("preprocess", "cold", "warm", "runtimes", "evaluate", "threads")
@@ -356,9 +357,7 @@ def draw_growth(
 ) -> None:
     figure = new_figure(11, 4.5)
     left, right = figure.subplots(1, 2)
-    for colour, (name, found) in zip(
-        ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), runs.items(), strict=True
-    ):
+    for colour, (name, found) in zip(COLOURS, runs.items(), strict=False):
         left.loglog(factors, [r.seconds for r in found], "o-", color=colour, label=name)
         right.plot(crops, [r.megabytes for r in found], "o-", color=colour, label=name)
     left.set(
@@ -367,7 +366,7 @@ def draw_growth(
         xticks=factors,
         xticklabels=factors,
     )
-    right.plot(crops, 1.5 * np.array(crops), "--", color="#7F7F7F", label="1.5 x the crops")
+    right.plot(crops, 1.5 * np.array(crops), "--", color=GREY, label="1.5 x the crops")
     right.set(xlabel="crops in the archive (MB as float16)", ylabel="peak memory (MB)")
     left.legend(frameon=False)
     right.legend(frameon=False)

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from preprocess_data import command, option, parse_options, read_image, square_crop
-from train_model import Classifier, Split, load_archive, new_figure, save_figure
+from train_model import BLUE, GREY, Classifier, Split, load_archive, new_figure, save_figure
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -47,15 +47,16 @@ def stretch(factor: float, segment: np.ndarray, rng: np.random.Generator) -> np.
     return cv2.resize(segment, None, fx=factor, fy=1.0)
 
 
-def restain(factor: float, segment: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def restain(
+    factor: float | np.ndarray, segment: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Scale the optical density: `factor` times as much dye."""
     return np.rint(255 * (np.maximum(segment, 1) / 255) ** factor).astype(np.uint8)
 
 
 def retint(strength: float, segment: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Scale the density of each channel by a factor of its own, of that logarithmic spread."""
-    factor = np.exp(rng.normal(0, strength, 3))
-    return np.rint(255 * (np.maximum(segment, 1) / 255) ** factor).astype(np.uint8)
+    return restain(np.exp(rng.normal(0, strength, 3)), segment, rng)
 
 
 def relight(gain: float, segment: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -207,8 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     figure.suptitle(f"accuracy on {len(truth)} changed validation segments (dashed: unchanged)")
     for axes, (name, values) in zip(figure.subplots(3, 3).flat, results.items(), strict=True):
         unit, _, degrees = CHANGES[name]
-        axes.axhline(unchanged, color="#7F7F7F", linestyle="--")
-        axes.plot([str(d) for d in degrees], values, "o-", color="#0072B2")
+        axes.axhline(unchanged, color=GREY, linestyle="--")
+        axes.plot([str(d) for d in degrees], values, "o-", color=BLUE)
         axes.set(title=name, xlabel=unit, ylim=(min(0.9, min(values) - 0.01), 1.005))
     save_figure(figure, options.output)
 
