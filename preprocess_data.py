@@ -17,20 +17,22 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import importlib
 import io
 import json
 import os
 import sys
 import tempfile
+import threading
 import time
 import types
 import typing
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -49,6 +51,7 @@ BCCD_SHA256 = "42c72105685e30992983add9ceb860cacfaf7788f78f755ad796c6e32796e142"
 # Background is looked for at a quarter of the resolution: 16 times less work, and the blur of the
 # reduction removes the noise that a threshold would trip over.
 SHRINK = 4
+QUIET = threading.RLock()
 
 
 # --- what the four scripts share: options, errors, progress, whole-or-nothing files ---------------
@@ -133,6 +136,30 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
     return iter(tqdm(items, total=total, desc=label, delay=1, leave=False, mininterval=pace))
 
 
+def import_ahead(module: str) -> None:
+    """Start importing a slow module in the background, while OpenCV works outside Python's lock.
+
+    The thread that imports holds the lock for 5 ms at a time, Python's default, for which each of
+    thousands of short calls would wait in turn; so it's asked to hand it over sooner.
+    """
+    sys.setswitchinterval(1e-3)
+    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what native libraries write to stderr off the screen, for one thread at a time."""
+    with QUIET, open(os.devnull, "wb") as void:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(void.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path that becomes `path` on success, and vanishes on any failure."""
@@ -190,13 +217,18 @@ class Field:
     """One microscope image, its annotated segments, and where it shows no cell."""
 
     path: Path
-    digest: str  # SHA-256 of the image file
+    data: bytes  # the image file as it is
     segments: list[Segment]
     free: np.ndarray  # (height / 4, width / 4) bool: certainly no cell here
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the image file."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 # --- fetch and find -------------------------------------------------------------------------------
@@ -432,9 +464,8 @@ def read_dataset(root: Path, workers: int) -> tuple[list[Field], Counter[str]]:
         except (UserError, OSError) as error:
             return UserError(str(error))
         segments, dropped = clip_boxes(boxes[stem], image.shape[1], image.shape[0])
-        digest = hashlib.sha256(data).hexdigest()
         free = find_free_area(image, segments, cell)
-        return Field(images[stem], digest, segments, free), dropped
+        return Field(images[stem], data, segments, free), dropped
 
     fields = []
     with ThreadPoolExecutor(workers) as pool:
@@ -599,7 +630,7 @@ def cut_crops(
     def cut(i: int) -> None:
         field, segments = fields[i]
         if segments:
-            image = read_image(field.path)
+            image = read_image(field.path, field.data)
             for k, (_, (xmin, ymin, xmax, ymax)) in enumerate(segments, starts[i]):
                 crops[k] = square_crop(image[ymin:ymax, xmin:xmax], size)
 
@@ -609,10 +640,53 @@ def cut_crops(
     return crops
 
 
+def build_split(
+    fields: Sequence[Field], split: str, options: Options
+) -> tuple[dict[str, np.ndarray], Counter[str]]:
+    """The arrays of one split but for `y`, and what was left out of it by reason.
+
+    The crops stay uint8 until they are written. Beside them go the fields as they are, see
+    `pack_fields`: what finds cells in a whole field is trained on those.
+    """
+    rng = np.random.default_rng([options.seed, SPLITS.index(split)])
+    patches, unplaced = place_background(fields, options.background, rng)
+    left_out = Counter({"background patch for which no cell-free room was found": unplaced})
+    chosen = []
+    for field in fields:
+        segments = field.segments
+        if options.task == "binary":
+            segments, hidden = drop_hidden_rbc(segments)
+            left_out["other cell's box that holds a red cell's centre"] += hidden
+        chosen.append((field, segments + patches[field.name]))
+    flat = [(f.name, s) for f, segments in chosen for s in segments]
+    arrays = {
+        "X": cut_crops(chosen, options.image_size, options.workers, f"cutting {split}"),
+        "label": np.array([s.label for _, s in flat], str),
+        "source": np.array([name for name, _ in flat], str),
+        "box": np.array([s.box for _, s in flat], np.int64).reshape(-1, 4),
+        **pack_fields(fields),
+    }
+    return {f"{name}_{split}": array for name, array in arrays.items()}, left_out
+
+
+def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
+    """The fields as they are: names (f,), image files end to end (bytes,) and where each ends (f,);
+    all their boxes (m, 4), the label of each (m,), and the index of its field (m,)."""
+    boxes = [(i, *segment) for i, field in enumerate(fields) for segment in field.segments]
+    return {
+        "field": np.array([f.name for f in fields], str),
+        "field_file": np.frombuffer(b"".join(f.data for f in fields), np.uint8),
+        "field_end": np.cumsum([len(f.data) for f in fields], dtype=np.int64),
+        "field_box": np.array([box for *_, box in boxes], np.int64).reshape(-1, 4),
+        "field_label": np.array([label for _, label, _ in boxes], str),
+        "field_index": np.array([i for i, *_ in boxes], np.int64),
+    }
+
+
 # --- write and tell -------------------------------------------------------------------------------
 
 
-def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_archive(path: Path, arrays: dict[str, np.ndarray], workers: int) -> None:
     """Write arrays as a compressed .npz; uint8 arrays named X_* become float16 in [0, 1].
 
     Crops are scaled and deflated a slice at a time, so they are never in memory as floats, and
@@ -621,7 +695,6 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """
     from datetime import datetime
 
-    from isal import isal_zlib
     from stream_zip import ZIP_64, stream_zip
 
     def pieces(array: np.ndarray, scaled: bool) -> Iterator[bytes]:
@@ -630,9 +703,10 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, header)
         yield buffer.getvalue()
-        for start in range(0, len(array) if array.ndim else 1, 64):
-            part = array[start : start + 64] if array.ndim else array
-            yield (scale_pixels(part) if scaled else part).tobytes()
+        if not scaled:
+            yield array.tobytes()
+        for start in range(0, len(array) if scaled else 0, 64):
+            yield scale_pixels(array[start : start + 64]).tobytes()
 
     def members() -> Iterator[tuple]:
         epoch = datetime(1980, 1, 1)  # the same inputs give the same bytes
@@ -640,11 +714,41 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
             scaled = name.startswith("X_")
             yield f"{name}.npy", epoch, 0o644, ZIP_64, pieces(array, scaled)
 
-    def compressor() -> Any:
-        return isal_zlib.compressobj(2, wbits=-15)
+    with (
+        written_whole(path) as temporary,
+        open(temporary, "wb") as file,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        compressor = functools.partial(Deflate, pool, 2 * workers)
+        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 22))
 
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
-        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 20))
+
+class Deflate:
+    """A compressobj that deflates the chunks it's given side by side, in threads of `pool`.
+
+    Each chunk ends on a full flush, so that the pieces can be set end to end (as pigz does), and
+    what comes out depends on the chunks alone, not on the number of threads.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, ahead: int) -> None:
+        self._pool, self._ahead = pool, ahead
+        self._pieces: deque[Future[bytes]] = deque()
+
+    @staticmethod
+    def _deflate(chunk: bytes, last: bool = False) -> bytes:
+        from isal import isal_zlib
+
+        stream = isal_zlib.compressobj(2, wbits=-15)
+        mode = isal_zlib.Z_FINISH if last else isal_zlib.Z_FULL_FLUSH
+        return stream.compress(chunk) + stream.flush(mode)
+
+    def compress(self, chunk: bytes) -> bytes:
+        self._pieces.append(self._pool.submit(self._deflate, chunk))
+        return self._pieces.popleft().result() if len(self._pieces) > self._ahead else b""
+
+    def flush(self) -> bytes:
+        pieces = [piece.result() for piece in self._pieces]
+        return b"".join([*pieces, self._deflate(b"", last=True)])
 
 
 def draw_preview(path: Path, crops: np.ndarray, labels: np.ndarray, seed: int) -> None:
@@ -726,6 +830,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
     check_options(options)
+    import_ahead("sklearn.preprocessing")
     if options.download:
         download_bccd(HERE / "data")
     root = find_dataset(options.data_dir)
@@ -733,29 +838,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     by_split, how = split_fields(fields, root, options.split, options.seed)
     left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
 
-    arrays: dict[str, np.ndarray] = {}
-    labels: dict[str, np.ndarray] = {}
-    for number, split in enumerate(SPLITS):
-        rng = np.random.default_rng([options.seed, number])
-        patches, unplaced = place_background(by_split[split], options.background, rng)
-        left_out["background patch for which no cell-free room was found"] += unplaced
-        chosen = []
-        for field in by_split[split]:
-            segments = field.segments
-            if options.task == "binary":
-                segments, hidden = drop_hidden_rbc(segments)
-                left_out["other cell's box that holds a red cell's centre"] += hidden
-            chosen.append((field, segments + patches[field.name]))
-        flat = [(f.name, s) for f, segments in chosen for s in segments]
-        crops = cut_crops(chosen, options.image_size, options.workers, f"cutting {split}")
-        arrays |= {
-            f"X_{split}": crops,
-            f"source_{split}": np.array([name for name, _ in flat], str),
-            f"box_{split}": np.array([s.box for _, s in flat], np.int64).reshape(-1, 4),
-        }
-        labels[split] = np.array([s.label for _, s in flat], str)
+    def build(split: str) -> tuple[dict[str, np.ndarray], Counter[str]]:
+        return build_split(by_split[split], split, options)
+
+    # Side by side: to find room for background takes one core, to cut crops all of them.
+    with ThreadPoolExecutor(options.workers) as pool:
+        built = dict(zip(SPLITS, pool.map(build, SPLITS), strict=True))
+    arrays = {key: array for of_split, _ in built.values() for key, array in of_split.items()}
+    left_out += sum((dropped for _, dropped in built.values()), Counter())
+    labels = {s: arrays[f"label_{s}"] for s in SPLITS}
     y, classes = encode_labels(labels, options.task, how)
-    arrays |= {f"y_{s}": y[s] for s in SPLITS} | {f"label_{s}": labels[s] for s in SPLITS}
+    arrays |= {f"y_{s}": y[s] for s in SPLITS}
     arrays["classes"] = np.array(classes, str)
 
     digests = {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS}
@@ -777,7 +870,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "field_sha256": digests,
     }
     arrays["metadata"] = np.array(json.dumps(metadata))
-    write_archive(options.output, arrays)
+    write_archive(options.output, arrays, options.workers)
     if options.preview:
         everything = np.concatenate([arrays[f"X_{s}"] for s in SPLITS])
         draw_preview(options.preview, everything, np.concatenate([*labels.values()]), options.seed)

@@ -26,7 +26,7 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from field_detector import NAME as FIELDS_NAME
+from field_detector import FieldSplit, fit_detector
 from preprocess_data import (
     BACKGROUND,
     HERE,
@@ -45,6 +47,7 @@ from preprocess_data import (
     option,
     parse_options,
     progress,
+    quiet_stderr,
     say,
     scale_pixels,
     square_crop,
@@ -67,7 +70,6 @@ FAMILIAR = 99  # percentage of the validation crops, as they are and as views, c
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 VERSIONED = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
-QUIET = threading.RLock()
 DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
@@ -79,6 +81,9 @@ class Options:
         "auto", "start from: auto, imagenet, bundled, none, or a MobileNetV2 weights file"
     )
     epochs: int = option(4, "passes over the training crops while fine-tuning, 0 to 1000")
+    field_epochs: int = option(
+        36, "passes over the training fields to learn to find cells in them, 0 (don't) to 1000"
+    )
     seed: int = option(42, "seed of everything random")
 
 
@@ -99,6 +104,7 @@ class Archive(NamedTuple):
     """What preprocess_data.py wrote, as far as it was asked for."""
 
     splits: dict[str, Split]
+    fields: dict[str, FieldSplit]
     classes: list[str]
     metadata: dict[str, Any]
     digest: str  # SHA-256 of the file
@@ -111,6 +117,7 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
     """
     hint = "make one with preprocess_data.py"
     splits: dict[str, Split] = {}
+    fields: dict[str, FieldSplit] = {}
     try:
         with open(path, "rb") as file:
             digest = hashlib.sha256()
@@ -124,6 +131,7 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
                 splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns)
+                fields[name] = FieldSplit(*(archive[f"{c}_{name}"] for c in FieldSplit.KEYS))
         shape = (metadata["image_size"], metadata["image_size"], 3)
     except FileNotFoundError:
         raise UserError(f"{path}: no such archive; {hint}") from None
@@ -134,7 +142,7 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
     for name, split in splits.items():
         if any(len(column) != len(split.y) for column in split) or split.X.shape[1:] != shape:
             raise UserError(f"{path}: the arrays of split {name} don't fit together; {hint}")
-    return Archive(splits, classes, metadata, digest.hexdigest())
+    return Archive(splits, fields, classes, metadata, digest.hexdigest())
 
 
 def unscale_pixels(crops: np.ndarray) -> np.ndarray:
@@ -226,20 +234,6 @@ class Classifier:
     def is_uncertain(self, novelty: np.ndarray) -> np.ndarray:
         """Whether crops are unlike anything the model was trained on; see `fit_novelty`."""
         return novelty > self.novelty_threshold
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Keep what native libraries write to stderr off the screen, for one thread at a time."""
-    with QUIET, open(os.devnull, "wb") as void:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(void.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 # --- backbone -------------------------------------------------------------------------------------
@@ -334,6 +328,16 @@ def fold_norms(backbone: keras.Model) -> keras.Model:
             depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
             kernel = kernel * (gain[:, np.newaxis] if depthwise else gain)
             set_half(folded.get_layer(convolution.name), kernel, beta - mean * gain)
+    return folded
+
+
+def free_size(backbone: keras.Model) -> keras.Model:
+    """A copy of a folded backbone that takes pictures of any size, multiples of 32."""
+    import keras
+
+    free = keras.applications.MobileNetV2((None, None, 3), include_top=False, weights=None)
+    folded = fold_norms(free)
+    folded.set_weights(backbone.get_weights())
     return folded
 
 
@@ -830,17 +834,27 @@ def list_versions(packages: Sequence[str]) -> dict[str, str]:
 
 def write_model(
     folder: Path,
-    model: keras.Model,
-    exported: bytes,
+    classifier: tuple[keras.Model, bytes],
+    detector: tuple[keras.Model, bytes] | None,
     card: dict[str, Any],
     history: Sequence[dict[str, Any]],
 ) -> None:
-    """Write the five files, each whole or not at all; the card, which vouches for them, last."""
-    with written_whole(folder / f"{NAME}.keras") as temporary:
-        model.save(temporary)
-    with written_whole(folder / f"{NAME}.tflite") as temporary:
-        temporary.write_bytes(exported)
-    save_figure(plot_history(history), folder / "training_curves.png")
+    """Write the files, each whole or not at all; the card, which vouches for them, last.
+
+    Either model comes with its .tflite. A detector that an earlier run left goes: it would belong
+    to another model.
+    """
+    for name, pair in ((NAME, classifier), (FIELDS_NAME, detector)):
+        if pair is None:
+            for suffix in (".keras", ".tflite"):
+                (folder / f"{name}{suffix}").unlink(missing_ok=True)
+            continue
+        with written_whole(folder / f"{name}.keras") as temporary:
+            pair[0].save(temporary)
+        with written_whole(folder / f"{name}.tflite") as temporary:
+            temporary.write_bytes(pair[1])
+    of_crops = [row for row in history if row["phase"] != "fields"]
+    save_figure(plot_history(of_crops), folder / "training_curves.png")
     with written_whole(folder / "history.csv") as temporary:
         temporary.write_text(format_history(history))
     with written_whole(folder / f"{NAME}.json") as temporary:
@@ -971,8 +985,10 @@ def add_views(split: Split, seed: Sequence[int]) -> Split:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    if not 0 <= options.epochs <= 1000 or options.seed < 0:
-        raise UserError("--epochs wants 0 to 1000, --seed 0 or more")
+    if not 0 <= options.epochs <= 1000 or not 0 <= options.field_epochs <= 1000:
+        raise UserError("--epochs and --field-epochs want 0 to 1000")
+    if options.seed < 0:
+        raise UserError("--seed wants 0 or more")
     clock = Clock()
     archive = load_archive(options.data, ["train", "val"])
     check_archive(archive, options.data)
@@ -988,6 +1004,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen_before, notices = review_start(origin, archive.metadata)
     for notice in notices:
         say(f"warning: {notice}")
+    field_backbone = free_size(backbone) if options.field_epochs else None
     network = build_network(backbone, len(labels))
     clock("build")
     history = fit_network(network, train, code, val, val_code, options.epochs, options.seed, clock)
@@ -1026,7 +1043,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "versions": list_versions(VERSIONED),
         "training_fields": sorted(fields),
     }
-    write_model(options.output_dir, model, exported, card, history)
+    finder = None
+    if field_backbone is not None:
+        finder, card["fields"], learnt = fit_detector(
+            field_backbone, archive.fields["train"], archive.fields["val"],
+            options.field_epochs, options.seed, convert,
+        )  # fmt: skip
+        history += learnt
+        clock("learn fields")
+    write_model(options.output_dir, (model, exported), finder, card, history)
     print(format_summary(card, options.output_dir))
     return 0
 
