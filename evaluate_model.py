@@ -12,6 +12,7 @@ not independent.
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from field_detector import Cells, Detector, FieldSplit, draw_cells, match
 from preprocess_data import (
     BACKGROUND,
     HERE,
@@ -42,6 +44,7 @@ from preprocess_data import (
     progress,
     read_image,
     say,
+    write_image,
     written_whole,
 )
 from train_model import (
@@ -71,6 +74,8 @@ FEWEST = 5  # examples below which no interval is given
 # Where bands of curves are read off: closer where good models' curves bend.
 GRID = np.r_[0:0.1:0.002, 0.1:0.9:0.02, 0.9:1:51j].round(3)
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+LEAST = 0.02  # probability from which cells enter the precision-recall curves
+MOST_FIELDS_DRAWN = 6
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
 # What the page shows, so that it stays below some 8 MB however bad the model or large the dataset.
 MOST_WRONG, MOST_DOUBTFUL, MOST_FIELDS, MOST_EXPLAINED = 400, 24, 80, 6
@@ -558,6 +563,172 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / 2**n)
 
 
+# --- whole fields ---------------------------------------------------------------------------------
+
+
+class FieldAnswers(NamedTuple):
+    """What was annotated in the test fields and what the model found there, field by field."""
+
+    name: list[str]
+    truth: list[Cells]
+    found: list[Cells]  # from probability LEAST up
+    counted: list[Cells]  # from the thresholds up
+    labels: list[str]
+
+
+def ask_fields(detector: Detector, fields: FieldSplit) -> FieldAnswers:
+    """Find the cells of every test field. Boxes of labels unknown to the model are left out."""
+    answers = FieldAnswers([], [], [], [], detector.labels)
+    code = np.array([index_of(detector.labels, label) for label in fields.label.tolist()], int)
+    for i, (name, data) in enumerate(progress(fields.files(), len(fields.name), "finding cells")):
+        mine = (fields.index == i) & (code >= 0)
+        found = detector.find(read_image(Path(name), data), LEAST)
+        answers.name.append(name)
+        answers.truth.append(Cells(fields.box[mine].astype(float), code[mine], np.ones(mine.sum())))
+        answers.found.append(found)
+        answers.counted.append(found.pick(detector.is_counted(found)))
+    return answers
+
+
+def index_of(labels: Sequence[str], label: str) -> int:
+    return labels.index(label) if label in labels else -1
+
+
+def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+    """By label: AP50, AP50:95 and the precision-recall curve at IoU 0.5, by COCO's own code."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def rows(every: list[Cells], score: bool) -> list[dict[str, Any]]:
+        listed = []
+        for image, cells in enumerate(every):
+            size = cells.box[:, 2:] - cells.box[:, :2]
+            for box, (w, h), k, p in zip(
+                cells.box, size, cells.label, cells.probability, strict=True
+            ):
+                row = {"image_id": image, "category_id": int(k), "bbox": [*box[:2].tolist(), w, h],
+                       "area": w * h, "iscrowd": 0, "id": len(listed) + 1}  # fmt: skip
+                listed.append(row | {"score": float(p)} if score else row)
+        return listed
+
+    with contextlib.redirect_stdout(io.StringIO()):  # COCO's code talks
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": i} for i in range(len(answers.name))],
+            "categories": [{"id": k} for k in range(len(answers.labels))],
+            "annotations": rows(answers.truth, score=False),
+        }
+        truth.createIndex()
+        found = COCO()
+        found.dataset = truth.dataset | {"annotations": rows(answers.found, score=True)}
+        found.createIndex()
+        judge = COCOeval(truth, found, "bbox")
+        judge.params.maxDets = [10_000]  # a field isn't a photograph of a few things
+        judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
+        judge.evaluate()
+        judge.accumulate()
+    precision = judge.eval["precision"][:, :, :, 0, 0]  # (IoU, recall, label); -1: none annotated
+    precision = np.where(precision < 0, np.nan, precision)
+    return {
+        label: {
+            "ap50": precision[0, :, k].mean(),
+            "ap50_95": precision[:, :, k].mean(),
+            "precision_at_recall": precision[0, :, k].tolist(),
+        }
+        for k, label in enumerate(answers.labels)
+    }
+
+
+def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
+    """What metrics.json says of whole fields."""
+    found = score_boxes(answers)
+    for k, label in enumerate(answers.labels):
+        true, counted = (
+            np.array([(cells.label == k).sum() for cells in every])
+            for every in (answers.truth, answers.counted)
+        )
+        hits = sum(
+            int((match(c.pick(c.label == k), t.box, t.label) >= 0).sum())
+            for c, t in zip(answers.counted, answers.truth, strict=True)
+        )
+        found[label] |= {
+            "annotated": int(true.sum()),
+            "counted": int(counted.sum()),
+            "precision": hits / max(counted.sum(), 1),
+            "recall": hits / true.sum() if true.sum() else None,
+            "counting_accuracy": 1 - np.abs(counted - true).sum() / true.sum()
+            if true.sum()
+            else None,
+            "by_field": [[int(t), int(c)] for t, c in zip(true, counted, strict=True)],
+        }
+    return {"fields": answers.name, "labels": found}
+
+
+def plot_boxes(metrics: dict[str, Any]) -> Figure:
+    """Precision against recall of each label at IoU 0.5."""
+    figure = new_figure(6.4, 5.6)
+    axes = figure.subplots()
+    for colour, (label, row) in zip(COLOURS * 9, metrics["labels"].items(), strict=False):
+        if row["annotated"]:
+            text = f"{label}: AP50 {row['ap50']:.3f} ({row['annotated']} boxes)"
+            axes.plot(np.linspace(0, 1, 101), row["precision_at_recall"], color=colour, label=text)
+            axes.plot(row["recall"], row["precision"], "o", color=colour, markersize=9,
+                      markeredgecolor="white")  # fmt: skip
+    axes.plot([], [], "o", color=GREY, label="where the model counts")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    axes.set_title(f"cells of {len(metrics['fields'])} test fields, IoU 0.5", fontsize=12)
+    return figure
+
+
+def plot_counts(metrics: dict[str, Any]) -> Figure:
+    """Cells counted against cells annotated, a dot for each field and label."""
+    figure = new_figure(6.4, 5.6)
+    axes = figure.subplots()
+    most = 1
+    marks = zip(COLOURS * 9, "osD^vP*X<" * 6, metrics["labels"].items(), strict=False)
+    for colour, mark, (label, row) in marks:
+        true, counted = np.array(row["by_field"]).reshape(-1, 2).T
+        most = max(most, true.max(initial=0), counted.max(initial=0))
+        axes.plot(true, counted, mark, color=colour, alpha=0.5, label=label)
+    axes.plot([0, most], [0, most], "--", color=GREY, label="as annotated")
+    axes.set(xlabel="annotated in the field", ylabel="counted in the field")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False,
+                  ncols=2)  # fmt: skip
+    axes.set_title(f"{len(metrics['fields'])} test fields", fontsize=12)
+    return figure
+
+
+def draw_worst_fields(
+    metrics: dict[str, Any], answers: FieldAnswers, fields: FieldSplit
+) -> list[dict[str, Any]]:
+    """The fields whose counts are farthest from the annotated ones: annotation and answer."""
+    off = sum(
+        np.abs(np.subtract(*np.array(row["by_field"]).reshape(-1, 2).T))
+        for row in metrics["labels"].values()
+    )
+    files = list(fields.files())
+    shown = []
+    for i in np.argsort(-off, kind="stable")[:MOST_FIELDS_DRAWN]:
+        image = read_image(Path(files[i][0]), files[i][1])
+        pair = [
+            draw_cells(image, cells[i], answers.labels)
+            for cells in (answers.truth, answers.counted)
+        ]
+        scale = min(1, 760 / pair[0].shape[1])
+        small = [
+            cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for p in pair
+        ]
+        row = {
+            "name": answers.name[i],
+            "off": int(off[i]),
+            "annotated": small[0],
+            "found": small[1],
+        }
+        shown.append(row)
+    return shown
+
+
 # --- show the crops behind the figures ------------------------------------------------------------
 
 
@@ -896,6 +1067,9 @@ def plot_all(
         "accuracy_by_group": plot_groups(metrics),
         "accuracy_by_field": plot_fields(metrics),
     }
+    if metrics["whole_fields"]:
+        figures["field_precision_recall"] = plot_boxes(metrics["whole_fields"])
+        figures["field_counts"] = plot_counts(metrics["whole_fields"])
     if metrics["history"]:
         figures["training_curves"] = plot_history(metrics["history"])
     for name, figure in figures.items():
@@ -915,6 +1089,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     return [
         {k: v if k == "phase" else float(v) for k, v in row.items() if v and k != "seconds"}
         for row in rows
+        if row["phase"] != "fields"
     ]
 
 
@@ -987,6 +1162,15 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"only the first right: {test['only_first_right']}, only the second: "
             f"{test['only_second_right']}, exact McNemar test p = {test['p']:.3g}"
         )
+    if metrics["whole_fields"]:
+        lines.append(
+            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
+        )
+        for label, row in metrics["whole_fields"]["labels"].items():
+            lines.append(
+                f"{label:<14}{value(row['ap50']):>8}{value(row['ap50_95']):>9}"
+                f"{row['counted']:>9}{row['annotated']:>11}"
+            )
     return "\n".join(lines)
 
 
@@ -1054,6 +1238,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         seen = count_seen(archive, second, options.compare)
         metrics["comparison"]["test_fields_trained_on"] = seen
 
+    metrics["whole_fields"], worst = None, []
+    if "fields" in classifier.card:
+        detector = Detector.load(options.model, classifier.card, options.workers)
+        found = ask_fields(detector, archive.fields["test"])
+        metrics["whole_fields"] = measure_fields(found)
+        worst = draw_worst_fields(metrics["whole_fields"], found, archive.fields["test"])
+
     rows = [describe_crop(i, test, y, answers, classes) for i in range(len(y))]
     wrong, doubtful = pick_listed(y, answers, metrics["threshold"])
     right = np.flatnonzero(answers.predicted == y)
@@ -1074,9 +1265,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         doubtful=[rows[i] | {"picture": embed(test.X[i])} for i in doubtful],
         explained=[e | rows[e["index"]] for e in explained],
         listed=listed,
+        worst_fields=[
+            row | {side: embed(row[side], 85) for side in ("annotated", "found")} for row in worst
+        ],
         fields=show_fields(listed, folder, archive.metadata["field_sha256"]["test"]),
     )
     write_report(options.output_dir, metrics, rows, page)
+    for i, row in enumerate(worst):
+        pair = np.hstack([row["annotated"], row["found"]])
+        write_image(options.output_dir / f"worst_field_{i + 1}.png", pair)
     print(format_table(metrics))
     say(f"{len(y)} crops of {metrics['fields']} fields in {time.perf_counter() - start:.1f} s")
     print(f"report: {options.output_dir / 'report.html'}")

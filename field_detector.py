@@ -2,19 +2,19 @@
 
 No script of its own: train_model.py fits it, evaluate_model.py and predict.py --field use it.
 
-    Detector.load(folder).find(image)       # (height, width, 3) uint8 -> boxes, labels, probabilities
-    fit_detector(backbone, train, val, ...) # fields of an archive -> network, its .tflite, its card
+    Detector.load(folder, card).find(image)     # field -> boxes, labels, probabilities
+    fit_detector(backbone, train, val, ...)     # fields of an archive -> network and its card
 
 A field is brought to the scale at which its red cells are CELL pixels across, which the network
-itself finds out in a first look; so neither the size of the field nor its magnification matters.
-Then MobileNetV2 with a feature pyramid (Lin et al., 2017) says, for every fourth pixel, how likely it
-is the centre of a cell of each label, and how far the sides of its box are (CenterNet, Zhou et al.,
-2019; targets after TTFNet, Liu et al., 2020).
+itself finds out in a first look; so neither a field's size nor its magnification matters. Then
+MobileNetV2 with a feature pyramid (Lin et al., 2017) says, for every fourth pixel, how likely it is
+the centre of a cell of each label, and how far away the sides of its box are (CenterNet, Zhou et
+al., 2019; targets after TTFNet, Liu et al., 2020).
 
-Many datasets leave cells without a box (BCCD over half of its red ones), so "no box" is not taken for
-"no cell": ground that may show an unboxed red cell doesn't enter the loss, what the network itself
-comes to find there is added to its labels, and cells cut out of other fields are laid over each
-field, so that it also sees crowds in which every cell is known.
+Many datasets leave cells without a box (BCCD over half of its red ones), so "no box" is not taken
+for "no cell": ground that may show an unboxed red cell doesn't enter the loss, what the network
+itself comes to find there is added to its labels, and cells cut out of other fields are laid over
+each field, so that it also sees crowds in which every cell is known.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def find_cells(
 
 
 def spread_tiles(length: int, scale: float) -> list[tuple[tuple[int, int], tuple[float, float]]]:
-    """Tiles along one side of a field: where each begins and ends, and the part that it answers for."""
+    """Tiles along one side of a field: where each begins and ends, and what it answers for."""
     count = 1
     if length * scale > TILE:
         count = int(np.ceil((length * scale - OVERLAP) / (TILE - OVERLAP)))
@@ -236,9 +236,10 @@ class Detector:
         self.typical = np.array([card["typical_side"][label] for label in self.labels])
         with quiet_stderr():
             self._lite = Interpreter(model_content=model, num_threads=threads)
-        self._in = self._lite.get_input_details()[0]["index"]
-        self._out = self._lite.get_output_details()[0]["index"]
-        self._size: tuple[int, ...] = ()
+            self._in = self._lite.get_input_details()[0]["index"]
+            self._out = self._lite.get_output_details()[0]["index"]
+            self._size: tuple[int, ...] = ()
+            self.run(np.zeros((64, 64, 3), np.uint8))  # LiteRT says hello at the first run
 
     @classmethod
     def load(cls, folder: Path, card: dict[str, Any], threads: int = 1) -> Detector:
@@ -280,6 +281,56 @@ class Detector:
         self._lite.invoke()
         joined = self._lite.get_tensor(self._out)[0]
         return joined[..., :-4], joined[..., -4:]
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+def choose_colours(labels: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """An RGB colour for each label, of those that colour-blind readers can tell apart."""
+    known = {"RBC": (0, 114, 178), "WBC": (230, 159, 0), "Platelets": (0, 158, 115)}
+    others = [(204, 121, 167), (86, 180, 233), (213, 94, 0), (240, 228, 66)]
+    rest = [label for label in labels if label not in known]
+    return known | {label: others[i % len(others)] for i, label in enumerate(rest)}
+
+
+def draw_cells(
+    image: np.ndarray, cells: Cells, labels: Sequence[str], with_probability: bool = False
+) -> np.ndarray:
+    """The field with a box around each cell, labelled, and a line beneath that counts them.
+
+    Small fields are enlarged so that the labels stay legible. Tells colours by lightness too: a
+    label is written in black or white, whichever stands out.
+    """
+    colours = choose_colours(labels)
+    scale = max(1, round(1280 / max(image.shape[:2])))
+    canvas = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    width = canvas.shape[1]
+    unit = max(width, canvas.shape[0]) / 1280
+    line, size, font = max(2, round(2 * unit)), 0.45 * unit, cv2.FONT_HERSHEY_SIMPLEX
+    ink = max(1, round(unit))
+
+    def write(text: str, x: int, y: int, colour: tuple[int, int, int]) -> int:
+        (w, h), base = cv2.getTextSize(text, font, size, ink)
+        x, y = min(x, width - w - 4), max(y, h + base + 2)
+        cv2.rectangle(canvas, (x, y - h - base), (x + w + 4, y + 2), colour, -1)
+        paper = (0, 0, 0) if np.dot(colour, (0.3, 0.6, 0.1)) > 110 else (255, 255, 255)
+        cv2.putText(canvas, text, (x + 2, y - base // 2), font, size, paper, ink, cv2.LINE_AA)
+        return x + w + 4
+
+    boxes = np.rint(cells.box * scale).astype(int)
+    for (x0, y0, x1, y1), k in zip(boxes.tolist(), cells.label, strict=True):
+        cv2.rectangle(canvas, (x0, y0), (x1, y1), colours[labels[k]], line)
+    for (x0, y0, _, _), k, p in zip(
+        boxes.tolist(), cells.label, cells.probability, strict=True
+    ):  # after all boxes, so that none crosses a label
+        write(f"{labels[k]} {p:.2f}" if with_probability else labels[k], x0, y0, colours[labels[k]])
+    strip = np.full((round(34 * unit), width, 3), 255, np.uint8)
+    canvas, x = np.vstack([canvas, strip]), round(8 * unit)
+    for k, label in enumerate(labels):
+        text = f"{label}: {int((cells.label == k).sum())}"
+        x = write(text, x, canvas.shape[0] - round(8 * unit), colours[label]) + round(10 * unit)
+    return canvas
 
 
 # --- the fields of an archive ---------------------------------------------------------------------
@@ -374,8 +425,8 @@ def prepare_fields(fields: FieldSplit, labels: Sequence[str]) -> list[TrainingFi
 def restain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another laboratory's stain, light, focus and noise for a uint8 picture.
 
-    In optical density, as `train_model.recolour`, and wider: a cell's shape says much of what it is,
-    so a detector can do with less certainty of its colour. From pink to blue as there; and to
+    In optical density, as `train_model.recolour`, and wider: a cell's shape says much of what it
+    is, so a detector can do with less certainty of its colour. From pink to blue as there; and to
     magenta, by letting less red be absorbed, as the nuclei of other laboratories are. A third of
     the views go all the way, the others less.
     """

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = HERE / "data" / "pretrained"
 NAME = "hematovision"
+TRAIN = "train one with train_model.py"
 # Blocks of MobileNetV2 below this one keep their ImageNet weights.
 FIRST_BLOCK = 10
 BATCH, RATE = 32, 1e-4
@@ -157,6 +158,22 @@ def unscale_pixels(crops: np.ndarray) -> np.ndarray:
     return pixels
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """The model card of `folder`; UserError where it is missing or no card."""
+    path = folder / f"{NAME}.json"
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; {TRAIN}") from None
+    except ValueError as error:
+        raise UserError(
+            f"{folder}: not a HematoVision model ({first_line(error)}); {TRAIN}"
+        ) from None
+    if not isinstance(card, dict):
+        raise UserError(f"{folder}: not a HematoVision model (the card is no object); {TRAIN}")
+    return card
+
+
 # --- the exported model, as every script uses it --------------------------------------------------
 
 
@@ -186,15 +203,14 @@ class Classifier:
     @classmethod
     def load(cls, folder: Path) -> Classifier:
         """Read model and card from `folder`; UserError where they are missing or damaged."""
-        hint = "train one with train_model.py"
+        card = read_card(folder)
         try:
-            card = json.loads((folder / f"{NAME}.json").read_text("utf-8"))
             return cls((folder / f"{NAME}.tflite").read_bytes(), card)
         except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; {hint}") from None
+            raise UserError(f"{error.filename}: {error.strerror}; {TRAIN}") from None
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise UserError(
-                f"{folder}: not a HematoVision model ({first_line(error)}); {hint}"
+                f"{folder}: not a HematoVision model ({first_line(error)}); {TRAIN}"
             ) from None
 
     def _interpreter(self) -> Any:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from field_detector import NAME as FIELDS_NAME
 from preprocess_data import UserError, command, option, parse_options, written_whole
 from train_model import NAME, PRETRAINED, start_tensorflow
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     backbone = keras.applications.MobileNetV2((size, size, 3), include_top=False, weights=None)
     unfold_norms(trained, backbone)
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in (f"{NAME}.tflite", f"{NAME}.json"):
+    for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite", f"{NAME}.json"):
         with written_whole(options.output / name) as temporary:
             shutil.copyfile(options.model / name, temporary)
     with written_whole(options.output / "backbone.weights.h5") as temporary:

@@ -148,23 +148,24 @@ class SampleRun(NamedTuple):
         return self.folder / "model"
 
 
-def run_sample(folder: Path, task: str) -> SampleRun:
+def run_sample(folder: Path, task: str, field_epochs: int) -> SampleRun:
     first = run_script(
         "preprocess_data.py", "--data-dir", SAMPLE, "--image-size", 64, "--task", task, cwd=folder
     )
     assert first.status == 0, first.err
-    second = run_script("train_model.py", "--weights", start_weights(), "--epochs", 1, cwd=folder)
+    epochs = ("--epochs", 1, "--field-epochs", field_epochs)
+    second = run_script("train_model.py", "--weights", start_weights(), *epochs, cwd=folder)
     assert second.status == 0, second.err
     return SampleRun(folder, first, second)
 
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """Archive and model of the sample, binary: 64 pixels, one epoch."""
-    return run_sample(tmp_path_factory.mktemp("binary"), "binary")
+    """Archive and model of the sample, binary: 64 pixels, one epoch of crops, two of fields."""
+    return run_sample(tmp_path_factory.mktemp("binary"), "binary", 2)
 
 
 @pytest.fixture(scope="session")
 def multiclass_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """The same with four classes."""
-    return run_sample(tmp_path_factory.mktemp("multiclass"), "multiclass")
+    """The same with four classes, and without whole fields."""
+    return run_sample(tmp_path_factory.mktemp("multiclass"), "multiclass", 0)
