@@ -1,17 +1,18 @@
-"""Finding cells in whole fields: geometry, tiles, scale, what is learnt from, and how well it does."""
+"""Finding cells in whole fields: geometry, tiles, scale, training views, and how well it does."""
 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from benchmarks.fields import score_folder
 from conftest import COLOURS, GROUND, ROOT, SAMPLE, SampleRun, draw_field
 
 import field_detector as F
-from evaluate_model import FieldAnswers, measure_fields
 from preprocess_data import read_boxes, read_image
 from train_model import PRETRAINED, load_archive, read_card
 
@@ -84,7 +85,7 @@ def test_every_place_is_one_tiles_and_well_inside_it(length: int, scale: float) 
         assert low == -np.inf or (low - start) * scale > F.OVERLAP / 2 - 2 * scale - 1
         assert high == np.inf or (end - high) * scale > F.OVERLAP / 2 - 2 * scale - 1
     seams = [part for _, part in tiles]
-    assert all(a[1] == b[0] for a, b in zip(seams, seams[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(seams))
 
 
 @pytest.mark.parametrize(
@@ -303,24 +304,9 @@ def test_the_card_says_what_the_detector_was_made_of(sample_run: SampleRun) -> N
     assert card["typical_side"]["Platelets"] < 0.8 < 1.2 < card["typical_side"]["WBC"]
 
 
-def score(folder: Path, notes: Path, count: int) -> dict:
-    """The bundled model's figures on the fields of `folder` that `notes` annotates."""
-    detector = F.Detector.load(PRETRAINED, read_card(PRETRAINED), threads=2)
-    answers = FieldAnswers([], [], [], [], detector.labels)
-    for path in sorted(notes.glob("*.xml"))[:count]:
-        found = detector.find(read_image(folder / f"{path.stem}.jpg"), 0.02)
-        boxes = read_boxes(path)
-        label = np.array([LABELS.index(name) for name, _ in boxes])
-        truth = F.Cells(np.array([b for _, b in boxes], float), label, np.ones(len(label)))
-        answers.name.append(path.name)
-        answers.truth.append(truth)
-        answers.found.append(found)
-        answers.counted.append(found.pick(detector.is_counted(found)))
-    return measure_fields(answers)["labels"]
-
-
 def test_cells_of_completely_boxed_fields_are_found_and_counted(bccd: Path) -> None:
-    found = score(bccd / "JPEGImages", ROOT / "tests" / "complete_val", 20)
+    notes = ROOT / "tests" / "complete_val"
+    found = score_folder(PRETRAINED, bccd / "JPEGImages", notes)
     assert found["RBC"]["ap50"] > 0.9
     assert found["WBC"]["ap50"] > 0.95
     assert found["RBC"]["counting_accuracy"] > 0.9
@@ -330,7 +316,9 @@ def test_cells_of_another_laboratory_are_found_and_counted(bccd: Path) -> None:
     elsewhere = bccd.parent / "raabin"
     if not elsewhere.is_dir():
         pytest.skip(f"no fields of another laboratory at {elsewhere}")
-    found = score(elsewhere / "JPEGImages", elsewhere / "Annotations", 40)
+    notes = elsewhere / "Annotations"
+    stems = sorted(path.stem for path in notes.glob("*.xml"))[:40]
+    found = score_folder(PRETRAINED, elsewhere / "JPEGImages", notes, stems)
     assert found["RBC"]["ap50"] > 0.9
     assert found["RBC"]["counting_accuracy"] > 0.85
 

@@ -37,10 +37,10 @@ from preprocess_data import (
     say,
     write_image,
 )
-from train_model import GREY, Classifier, load_archive, new_figure, save_figure
+from train_model import GREY, Classifier, load_archive, new_figure, read_card, save_figure
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
-SECTIONS = ("preprocess", "cold", "warm", "runtimes", "evaluate", "threads")
+SECTIONS = ("preprocess", "cold", "warm", "runtimes", "exports", "evaluate", "threads", "fields")
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,71 @@ def bench_runtimes(options: Options, dataset: Path, archive: Path) -> list[Goal]
     return goals
 
 
+EXPORTS = """
+import sys
+import numpy as np
+from train_model import convert, load_archive, start_tensorflow
+from preprocess_data import scale_pixels
+start_tensorflow(0)
+import keras, tensorflow as tf
+model = keras.models.load_model(sys.argv[1] + "/hematovision.keras", compile=False)
+train = load_archive(sys.argv[2], ["train"]).splits["train"].X[::20][:200]
+out = sys.argv[3]
+open(out + "/float32.tflite", "wb").write(convert(model, half=False))
+open(out + "/float16.tflite", "wb").write(convert(model))
+converter = tf.lite.TFLiteConverter.from_keras_model(model)
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: (
+    [scale_pixels(crop[None]).astype(np.float32)] for crop in train
+)
+open(out + "/int8.tflite", "wb").write(converter.convert())
+"""
+
+
+def bench_exports(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Size, speed and accuracy on the test split of the model in three number formats."""
+    arguments = [str(p) for p in (options.model, archive, options.output)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", EXPORTS, *arguments], env=environment, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    card, split = read_card(options.model), load_archive(archive, ["test"]).splits["test"]
+    goals, whole = [], 0.0
+    for name in ("float32", "float16", "int8"):
+        model = (options.output / f"{name}.tflite").read_bytes()
+        classifier = Classifier(model, card)
+        start = time.perf_counter()
+        proba, _ = classifier.predict_proba(split.X, 1)
+        latency = 1000 * (time.perf_counter() - start) / len(split.y)
+        accuracy = float((classifier.predict(proba) == split.y).mean())
+        whole = whole or accuracy
+        value = f"accuracy {accuracy:.4f}, {latency:.1f} ms a crop, {len(model) / 1e6:.1f} MB"
+        used = name != "int8"  # what isn't used needn't be as good
+        within = abs(accuracy - whole) <= 0.001
+        goal = "within 0.001 of float32" if used else "not used"
+        goals.append(Goal(f"export: {name}", value, goal, within or not used))
+    return goals
+
+
+def bench_fields(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Counting whole fields: one with the start of the process, and many in a row."""
+    fields = sorted((dataset / "JPEGImages").iterdir())[:100]
+    script = [ROOT / "predict.py", "--field", "--model", options.model]
+    times = compare({"one": [*script, fields[0]], "many": [*script, *fields]}, options.runs)
+    one = statistics.median(run.seconds for run in times["one"])
+    each = statistics.median(
+        (many.seconds - first.seconds) / (len(fields) - 1)
+        for first, many in zip(times["one"], times["many"], strict=True)
+    )
+    memory = times["many"][0].megabytes / times["one"][0].megabytes
+    return [
+        Goal("field: one, from the start, seconds", f"{one:.2f}", "at most 0.25", one <= 0.25),
+        Goal("field: each further one, seconds", f"{each:.3f}", "at most 0.1", each <= 0.1),
+        Goal("field: memory of 100 / of 1", f"{memory:.2f}", "at most 1.3", memory <= 1.3),
+    ]
+
+
 def bench_evaluate(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     report = options.output / "report"
     ours = ["--data", archive, "--model", options.model, "--output-dir", report]
@@ -305,7 +370,8 @@ def multiply_dataset(dataset: Path, times: int, folder: Path) -> Path:
 def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     """Seconds and peak memory of each script against the number of fields, up to 16 times.
 
-    Training is timed with one epoch of fine-tuning: more add time in proportion, and no memory.
+    Training is timed with one epoch of crops and one of fields: more add time in proportion, and no
+    memory.
     """
     factors = (1, 2, 4, 8, 16)
     runs: dict[str, list[Run]] = {s: [] for s in ("preprocess", "train", "evaluate", "predict")}
@@ -316,7 +382,7 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
         found = {
             "preprocess": [ROOT / "preprocess_data.py", "--data-dir", many, "--output", grown],
             "train": [ROOT / "train_model.py", "--data", grown, "--output-dir", model,
-                      "--epochs", "1"],
+                      "--epochs", "1", "--field-epochs", "1"],
             "evaluate": [ROOT / "evaluate_model.py", "--data", grown, "--model", options.model,
                          "--output-dir", options.output / "report", "--resamples", "200"],
         }  # fmt: skip

@@ -1,0 +1,94 @@
+"""Score how a model finds and counts the cells of whole fields that are boxed in Pascal VOC.
+
+    python3 tests/benchmarks/fields.py --data-dir raabin
+    python3 tests/benchmarks/fields.py --data-dir bccd --notes tests/complete_val
+    python3 tests/benchmarks/fields.py --data-dir bccd --split test
+
+Prints AP50 and AP50:95 (COCO's code), cells annotated and counted, and counting accuracy,
+1 - sum |counted - annotated| / sum annotated. Read it as what it is: where boxes are missing, a
+found cell is called a false alarm.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from evaluate_model import LEAST, FieldAnswers, measure_fields
+from field_detector import Cells, Detector
+from preprocess_data import (
+    UserError,
+    clip_boxes,
+    command,
+    find_dataset,
+    find_images,
+    option,
+    parse_options,
+    progress,
+    read_boxes,
+    read_image,
+)
+from train_model import PRETRAINED, read_card
+
+
+@dataclass(frozen=True)
+class Options:
+    data_dir: Path | None = option(None, "Pascal VOC dataset (default: data/, else data/sample/)")
+    notes: Path | None = option(None, "folder of annotations to use instead of the dataset's own")
+    split: str | None = option(None, "only the fields of this official list: train, val or test")
+    model: Path = option(PRETRAINED, "folder of the model")
+    workers: int = option(2, "threads")
+
+
+def score_folder(
+    model: Path, images: Path, notes: Path, stems: Sequence[str] | None = None, workers: int = 2
+) -> dict[str, Any]:
+    """Figures by label (`evaluate_model.measure_fields`) of the fields that `notes` annotates."""
+    detector = Detector.load(model, read_card(model), workers)
+    answers = FieldAnswers([], [], [], [], detector.labels)
+    paths = {path.stem: path for path in find_images(images)}
+    chosen = [p for p in sorted(notes.glob("*.xml")) if stems is None or p.stem in stems]
+    for path in progress(chosen, len(chosen), "finding cells"):
+        image = read_image(paths[path.stem])
+        segments, _ = clip_boxes(read_boxes(path), image.shape[1], image.shape[0])
+        box = np.array([s.box for s in segments], float).reshape(-1, 4)
+        label = np.array([detector.labels.index(s.label) for s in segments], int)
+        found = detector.find(image, LEAST)
+        answers.name.append(path.stem)
+        answers.truth.append(Cells(box, label, np.ones(len(label))))
+        answers.found.append(found)
+        answers.counted.append(found.pick(detector.is_counted(found)))
+    return measure_fields(answers)["labels"]
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    options: Options = parse_options(Options, __doc__, argv)
+    root = find_dataset(options.data_dir)
+    stems = None
+    if options.split:
+        listed = root / "ImageSets" / "Main" / f"{options.split}.txt"
+        if not listed.is_file():
+            raise UserError(f"{listed}: no such list; leave --split out")
+        stems = listed.read_text().split()
+    notes = options.notes or root / "Annotations"
+    found = score_folder(options.model, root / "JPEGImages", notes, stems, options.workers)
+    print(f"{'':<12}{'AP50':>8}{'AP50:95':>9}{'annotated':>11}{'counted':>9}{'accuracy':>10}"
+          f"{'precision':>11}{'recall':>8}")  # fmt: skip
+    for label, row in found.items():
+        print(f"{label:<12}{row['ap50']:>8.3f}{row['ap50_95']:>9.3f}{row['annotated']:>11}"
+              f"{row['counted']:>9}{row['counting_accuracy'] or 0:>10.3f}{row['precision']:>11.3f}"
+              f"{row['recall'] or 0:>8.3f}")  # fmt: skip
+    print(f"mean AP50 {np.nanmean([row['ap50'] for row in found.values()]):.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
