@@ -48,11 +48,13 @@ CELL = 80  # pixels across a red cell, as the network sees it
 STRIDE = 4  # pixels of the network's input for each place of its answer
 GROUND = 215  # brightness that empty ground is brought to
 FIRST_LOOK = 352  # longer side in pixels at which a field of unknown scale is first looked at
-READABLE = (0.4, 2.2)  # cells that the network can size, in parts of CELL
+MOST_LOOKS = 6
+LEAST_CELL = 10  # pixels of a field across which a red cell can't be told from noise
 LEAST_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not counted
 TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
 OVERLAPPING = 0.6  # intersection over union from which two boxes of a label are one cell
 MOST_PIXELS = 100_000_000
+MOST_SIZES = 4  # of pictures, for which an interpreter is kept
 FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
 CHANNELS, BATCH, RATE = 64, 8, 1e-3
 # Height and width of training windows, the scales they are drawn at, and how often.
@@ -192,36 +194,31 @@ def estimate_cell(
     image: np.ndarray,
     typical: np.ndarray,
 ) -> float:
-    """How many pixels of the field a red cell is across, seen at low resolution.
+    """How many pixels of the field a red cell is across, from a few looks at low resolution.
 
-    The whole field first; where its cells are too small to be seen that way, a part of it from the
-    middle. `typical` (k,): side of a cell of each label in parts of a red cell's.
+    The first look takes in the whole field; each further one, a part from its middle in which cells
+    of the size last seen would be as large as the network knows them. That goes on until they are.
+    `typical` (k,): side of a cell of each label in parts of a red cell's.
     """
     height, width = image.shape[:2]
-    cell = CELL * max(height, width) / FIRST_LOOK
-    for part in (1, 0.4, 0.16, 0.06):
-        h, w = (max(1, round(n * part)) for n in (height, width))
+    cell = guess = CELL * max(height, width) / FIRST_LOOK
+    for _ in range(MOST_LOOKS):
+        h, w = (min(n, max(1, round(FIRST_LOOK * guess / CELL))) for n in (height, width))
         top, left = (height - h) // 2, (width - w) // 2
-        window = image[top : top + h, left : left + w]
-        guess = CELL * max(h, w) / FIRST_LOOK
-        for _ in range(2):
-            cells = find_cells(run, window, guess, least=0.3)
-            cut = touches(cells.box, w, h).any(axis=1)
-            whole = cells.pick(~cut) if (~cut).sum() >= 3 else cells
-            if len(whole.label) == 0:
+        cells = find_cells(run, image[top : top + h, left : left + w], guess, least=0.3)
+        cut = touches(cells.box, w, h).any(axis=1)
+        whole = cells.pick(~cut) if (~cut).sum() >= 3 else cells
+        if len(whole.label) == 0:
+            guess /= 2.5
+            if guess < LEAST_CELL:
                 break
-            seen = float(np.median(sides(whole.box) / typical[whole.label]))
-            credible = READABLE[0] < seen / guess < READABLE[1]
-            close = abs(np.log(seen / guess)) < 0.35
-            guess = seen
-            if close:
-                break
-        else:
-            close = credible
-        if len(whole.label) and (close or credible):
-            return guess
-        if max(h, w) < 2 * FIRST_LOOK:
+            continue
+        cell = float(np.median(sides(whole.box) / typical[whole.label]))
+        change = abs(np.log(cell / guess))
+        # What is seen at a wrong scale, a clump for a cell, is seen without conviction.
+        if change < 0.1 or (change < 0.35 and np.median(whole.probability) >= 0.45):
             break
+        guess = cell
     return cell
 
 
@@ -229,17 +226,15 @@ class Detector:
     """The exported network and its card: a field in, its cells out, without TensorFlow."""
 
     def __init__(self, model: bytes, card: dict[str, Any], threads: int = 1) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
         self.labels: list[str] = card["labels"]
         self.thresholds = np.array([card["thresholds"][label] for label in self.labels])
         self.typical = np.array([card["typical_side"][label] for label in self.labels])
+        self._model, self._threads = model, threads
+        self._lite: dict[tuple[int, ...], Any] = {}
         with quiet_stderr():
-            self._lite = Interpreter(model_content=model, num_threads=threads)
-            self._in = self._lite.get_input_details()[0]["index"]
-            self._out = self._lite.get_output_details()[0]["index"]
-            self._size: tuple[int, ...] = ()
-            self.run(np.zeros((64, 64, 3), np.uint8))  # LiteRT says hello at the first run
+            answer = self._open().get_output_details()[0]["shape"]
+        if answer[-1] != len(self.labels) + 4:
+            raise ValueError("network and card belong to different models")
 
     @classmethod
     def load(cls, folder: Path, card: dict[str, Any], threads: int = 1) -> Detector:
@@ -273,14 +268,30 @@ class Detector:
 
     def run(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Heat (h / 4, w / 4, k) and reach (h / 4, w / 4, 4) of a picture (h, w, 3) uint8."""
-        if picture.shape != self._size:
-            self._lite.resize_tensor_input(self._in, [1, *picture.shape])
-            self._lite.allocate_tensors()
-            self._size = picture.shape
-        self._lite.set_tensor(self._in, picture[np.newaxis].astype(np.float32))
-        self._lite.invoke()
-        joined = self._lite.get_tensor(self._out)[0]
+        lite = self._interpreter(picture.shape)
+        lite.set_tensor(
+            lite.get_input_details()[0]["index"], picture[np.newaxis].astype(np.float32)
+        )
+        lite.invoke()
+        joined = lite.get_tensor(lite.get_output_details()[0]["index"])[0]
         return joined[..., :-4], joined[..., -4:]
+
+    def _open(self) -> Any:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(model_content=self._model, num_threads=self._threads)
+
+    def _interpreter(self, shape: tuple[int, ...]) -> Any:
+        """One for each size of picture: to change an interpreter's takes as long as to use it."""
+        if shape not in self._lite:
+            if len(self._lite) >= MOST_SIZES:
+                self._lite.pop(next(iter(self._lite)))
+            with quiet_stderr():
+                lite = self._open()
+                lite.resize_tensor_input(lite.get_input_details()[0]["index"], [1, *shape])
+                lite.allocate_tensors()
+            self._lite[shape] = lite
+        return self._lite[shape]
 
 
 # --- show -----------------------------------------------------------------------------------------

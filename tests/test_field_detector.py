@@ -129,8 +129,10 @@ def test_of_two_answers_for_one_cell_the_likelier_stays() -> None:
     heat, reach = np.zeros((20, 20, 3), np.float32), np.full((20, 20, 4), 5, np.float32)
     heat[8, 8, 1], heat[8, 10, 1], heat[8, 12, 2], heat[15, 15, 1] = 0.6, 0.9, 0.5, 0.2
     cells = F.decode(heat, reach, (80, 80), 0.3)
-    found = sorted(zip(cells.label.tolist(), cells.probability.round(1).tolist(), strict=True))
-    assert found == [(1, 0.9), (2, 0.5)]  # another label may lie over it, and 0.2 is too little
+    # Another label may lie over it; 0.2 is too little.
+    order = np.argsort(cells.label)
+    assert cells.label[order].tolist() == [1, 2]
+    assert cells.probability[order].tolist() == pytest.approx([0.9, 0.5])
     red = cells.box[cells.label == 1][0]
     assert red.tolist() == [22, 14, 62, 54]
 
@@ -213,7 +215,7 @@ def test_the_wanted_answer_is_one_at_centres_and_unknown_where_a_cell_may_be() -
     )
     heat, known, corner, weight = F.draw_target(view, RED)
     assert heat.shape == (40, 40, 3) and heat[..., 1].max() == 1 and heat[..., 2].max() == 0
-    assert heat[15, 15, 1] > 0.9 and heat[14, 15, 0] > 0.5
+    assert heat[14:16, 14:16, 1].max() == 1 and heat[14:16, 14:16, 0].max() == 1
     assert (known[:, 30:, 1] == 0).all() and (known[:, :30, 1] == 1).all()
     assert (known[..., 0] == 1).all()
     assert corner[14, 15].tolist() == [13, 12.5, 17.5, 17]  # the small one lies on top
