@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from field_detector import Cells, Detector, FieldSplit, draw_cells, match
+from field_detector import Cells, Detector, FieldSplit, choose_colours, draw_cells, match
 from preprocess_data import (
     BACKGROUND,
     HERE,
@@ -668,8 +668,10 @@ def plot_boxes(metrics: dict[str, Any]) -> Figure:
     """Precision against recall of each label at IoU 0.5."""
     figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
-    for colour, (label, row) in zip(COLOURS * 9, metrics["labels"].items(), strict=False):
+    colours = choose_colours(list(metrics["labels"]))
+    for label, row in metrics["labels"].items():
         if row["annotated"]:
+            colour = np.divide(colours[label], 255)
             text = f"{label}: AP50 {row['ap50']:.3f} ({row['annotated']} boxes)"
             axes.plot(np.linspace(0, 1, 101), row["precision_at_recall"], color=colour, label=text)
             axes.plot(row["recall"], row["precision"], "o", color=colour, markersize=9,
@@ -686,11 +688,11 @@ def plot_counts(metrics: dict[str, Any]) -> Figure:
     figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
     most = 1
-    marks = zip(COLOURS * 9, "osD^vP*X<" * 6, metrics["labels"].items(), strict=False)
-    for colour, mark, (label, row) in marks:
+    colours = choose_colours(list(metrics["labels"]))
+    for mark, (label, row) in zip("osD^vP*X<" * 6, metrics["labels"].items(), strict=False):
         true, counted = np.array(row["by_field"]).reshape(-1, 2).T
         most = max(most, true.max(initial=0), counted.max(initial=0))
-        axes.plot(true, counted, mark, color=colour, alpha=0.5, label=label)
+        axes.plot(true, counted, mark, color=np.divide(colours[label], 255), alpha=0.5, label=label)
     axes.plot([0, most], [0, most], "--", color=GREY, label="as annotated")
     axes.set(xlabel="annotated in the field", ylabel="counted in the field")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False,
@@ -716,16 +718,18 @@ def draw_worst_fields(
             for cells in (answers.truth, answers.counted)
         ]
         scale = min(1, 760 / pair[0].shape[1])
-        small = [
-            cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for p in pair
-        ]
-        row = {
-            "name": answers.name[i],
-            "off": int(off[i]),
-            "annotated": small[0],
-            "found": small[1],
-        }
-        shown.append(row)
+        size = round(pair[0].shape[1] * scale), round(pair[0].shape[0] * scale)
+        annotated, found = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair)
+        shown.append(
+            {
+                "name": answers.name[i],
+                "off": int(off[i]),
+                "annotated": annotated,
+                "found": found,
+                "width": size[0],
+                "height": size[1],
+            }
+        )
     return shown
 
 
