@@ -359,6 +359,17 @@ class FieldSplit(NamedTuple):
 
     KEYS = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
 
+    def fits(self) -> bool:
+        """Whether the arrays belong together."""
+        last = self.end[-1] if len(self.end) else 0
+        return (
+            len(self.name) == len(self.end)
+            and last == len(self.file)
+            and bool((np.diff(self.end) > 0).all())
+            and len(self.box) == len(self.label) == len(self.index)
+            and bool((self.index < len(self.name)).all())
+        )
+
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Name and image file of each field."""
         for name, start, end in zip(self.name, [0, *self.end], self.end, strict=False):

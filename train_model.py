@@ -143,6 +143,9 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
     for name, split in splits.items():
         if any(len(column) != len(split.y) for column in split) or split.X.shape[1:] != shape:
             raise UserError(f"{path}: the arrays of split {name} don't fit together; {hint}")
+    for name, field in fields.items():
+        if not field.fits():
+            raise UserError(f"{path}: the whole fields of split {name} don't fit together; {hint}")
     return Archive(splits, fields, classes, metadata, digest.hexdigest())
 
 

@@ -82,7 +82,7 @@ def bundled() -> Path:
 def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
     files = {p.name for p in bundled.iterdir()}
     assert files >= {"hematovision.tflite", "hematovision.json", "backbone.weights.h5"}
-    assert sum(p.stat().st_size for p in bundled.iterdir()) < 12e6
+    assert sum(p.stat().st_size for p in bundled.iterdir()) < 16e6
     classifier = T.Classifier.load(bundled)
     assert classifier.classes == ["Background", "Platelets", "RBC", "WBC"]
     assert len(classifier.card["training_fields"]) > 100

@@ -222,7 +222,11 @@ def edit_archive(source: Path, target: Path, keep: np.ndarray | None = None, **c
     metadata = json.loads(str(arrays["metadata"])) | changes
     arrays["metadata"] = np.array(json.dumps(metadata))
     if keep is not None:
-        arrays |= {k: v[keep] for k, v in arrays.items() if k.endswith("_test")}
+        arrays |= {
+            k: v[keep]
+            for k, v in arrays.items()
+            if k.endswith("_test") and not k.startswith("field")
+        }
     np.savez(target, **arrays)
     return target
 

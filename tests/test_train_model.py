@@ -27,7 +27,7 @@ import train_model as T
 
 FILES = {
     "hematovision.keras", "hematovision.tflite", "hematovision.json", "history.csv",
-    "training_curves.png",
+    "training_curves.png", "hematovision_fields.keras", "hematovision_fields.tflite",
 }  # fmt: skip
 
 CROPS = np.zeros((4, 64, 64, 3), np.uint8)  # tells the size of the network to build
@@ -170,6 +170,16 @@ def test_an_archive_whose_labels_name_no_class_is_refused(
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("key", ["field_file_train", "field_index_val", "field_end_train"])
+def test_fields_that_do_not_fit_together_are_refused(
+    key: str, sample_run: SampleRun, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    arrays = load_arrays(sample_run.archive)
+    arrays[key] = arrays[key][:-1]
+    np.savez(tmp_path / "cut.npz", **arrays)
+    assert "field" in only_error(run("--data", tmp_path / "cut.npz"))
+
+
 def test_an_empty_split_is_refused(
     split: str, tiny: Path, tmp_path: Path, run: Callable[..., Outcome]
 ) -> None:
@@ -557,7 +567,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert P.main([str(a) for a in ("--data-dir", SAMPLE, *args)]) == 0
     arrays = load_arrays(folder / "all.npz")
     for key in arrays:
-        if key not in ("classes", "metadata"):
+        if key not in ("classes", "metadata") and not key.startswith("field"):
             arrays[key] = arrays[key][::4]
     np.savez(folder / "tiny.npz", **arrays)
     return folder / "tiny.npz"
@@ -573,8 +583,9 @@ def test_training_writes_its_files(sample_run: SampleRun) -> None:
     assert picture is not None and min(picture.shape[:2]) >= 300
     with open(sample_run.model / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
-    for row in rows:
+    assert [row["epoch"] for row in rows] == ["0", "1", "1", "2"]
+    assert [row["phase"] for row in rows] == ["head", "fine-tune", "fields", "fields"]
+    for row in rows[:2]:
         assert 0 <= float(row["val_accuracy"]) <= 1
         assert float(row["val_loss"]) >= 0
     assert 0 <= float(rows[1]["accuracy"]) <= 1
@@ -674,8 +685,8 @@ def train_tiny(data: Path, folder: Path, *args: object) -> int:
     import keras
 
     keras.utils.clear_session()
-    given = ("--data", data, "--output-dir", folder, "--weights", "bundled", "--epochs", 1, *args)
-    return T.main([str(a) for a in given])
+    given = ("--data", data, "--output-dir", folder, "--weights", "bundled", "--epochs", 1)
+    return T.main([*map(str, given), "--field-epochs", "1", *map(str, args)])
 
 
 def test_held_out_fields_that_the_bundled_model_was_trained_on_are_pointed_out(
@@ -717,9 +728,8 @@ def test_training_again_without_the_test_split_gives_the_same_model(
     np.savez(tmp_path / "part.npz", **drop(load_arrays(tiny), "_test"))
     assert train_tiny(tmp_path / "part.npz", tmp_path / "again") == 0
     first, again = tiny_run[0], tmp_path / "again"
-    assert (first / "hematovision.tflite").read_bytes() == (
-        again / "hematovision.tflite"
-    ).read_bytes()
+    for name in ("hematovision.tflite", "hematovision_fields.tflite"):
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
     cards = [json.loads((f / "hematovision.json").read_text()) for f in (first, again)]
     for entry in cards:
         del entry["seconds"], entry["archive_sha256"]
@@ -754,7 +764,8 @@ def test_training_from_nothing(
     epochs: int, tiny: Path, tmp_path: Path, run: Callable[..., Outcome]
 ) -> None:
     """And with no fine-tuning at all."""
-    result = run("--data", tiny, "--weights", "none", "--epochs", epochs, "--output-dir", tmp_path)
+    args = ("--weights", "none", "--epochs", epochs, "--field-epochs", 0)
+    result = run("--data", tiny, *args, "--output-dir", tmp_path)
     assert result.status == 0, result.err
     card = json.loads((tmp_path / "hematovision.json").read_text())
     assert "none" in card["weights"]
@@ -768,7 +779,14 @@ def test_training_from_nothing(
 
 
 @pytest.mark.parametrize(
-    "args", [("--epochs", "-1"), ("--epochs", "few"), ("--seed", "-1"), ("--nonsense",)]
+    "args",
+    [
+        ("--epochs", "-1"),
+        ("--field-epochs", "1001"),
+        ("--epochs", "few"),
+        ("--seed", "-1"),
+        ("--nonsense",),
+    ],
 )
 def test_bad_options_are_refused(args: tuple[str, ...], run: Callable[..., Outcome]) -> None:
     assert args[0] in only_error(run(*args))
