@@ -169,7 +169,6 @@ def test_an_archive_whose_labels_name_no_class_is_refused(
     assert "odd.npz" in error
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize("key", ["field_file_train", "field_index_val", "field_end_train"])
 def test_fields_that_do_not_fit_together_are_refused(
     key: str, sample_run: SampleRun, tmp_path: Path, run: Callable[..., Outcome]
@@ -180,6 +179,7 @@ def test_fields_that_do_not_fit_together_are_refused(
     assert "field" in only_error(run("--data", tmp_path / "cut.npz"))
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
 def test_an_empty_split_is_refused(
     split: str, tiny: Path, tmp_path: Path, run: Callable[..., Outcome]
 ) -> None:
