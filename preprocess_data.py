@@ -137,12 +137,7 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
 
 
 def import_ahead(module: str) -> None:
-    """Start importing a slow module in the background, while OpenCV works outside Python's lock.
-
-    The thread that imports holds the lock for 5 ms at a time, Python's default, for which each of
-    thousands of short calls would wait in turn; so it's asked to hand it over sooner.
-    """
-    sys.setswitchinterval(1e-3)
+    """Start importing a slow module in the background, while OpenCV works outside Python's lock."""
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
 
 
@@ -225,7 +220,7 @@ class Field:
     def name(self) -> str:
         return self.path.name
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the image file."""
         return hashlib.sha256(self.data).hexdigest()
@@ -329,12 +324,13 @@ def read_image(path: Path, data: bytes | None = None) -> np.ndarray:
         if data.startswith(start) and end not in data[-1024:]:
             raise UserError(f"{path}: the image is cut short; copy the file again")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # for one, more pixels than OpenCV's limit
         image = None
     if image is None:
         raise UserError(f"{path}: not an image that OpenCV can read; give a JPEG, PNG, BMP or TIFF")
-    return image
+    # A third faster than to have the decoder swap the channels.
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def read_boxes(path: Path) -> list[tuple[str, list[float]]]:
