@@ -50,6 +50,7 @@ class Options:
     model: Path = option(Path("model"), "model to time; trained where there is none")
     output: Path = option(Path("bench"), "folder for results and scratch files")
     runs: int = option(5, "pairs of runs per comparison")
+    most: int = option(16, "growth: most times the dataset that is trained on and evaluated")
 
 
 class Run(NamedTuple):
@@ -374,6 +375,7 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     memory.
     """
     factors = (1, 2, 4, 8, 16)
+    last = {"train": options.most, "evaluate": options.most}
     runs: dict[str, list[Run]] = {s: [] for s in ("preprocess", "train", "evaluate", "predict")}
     crops = []
     for factor in factors:
@@ -387,6 +389,8 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
                          "--output-dir", options.output / "report", "--resamples", "200"],
         }  # fmt: skip
         for name, arguments in found.items():
+            if factor > last.get(name, factor):
+                continue
             runs[name].append(time_process(*arguments))
             say(f"  x{factor} {name}: {runs[name][-1]}")
         with np.load(grown) as data:
@@ -396,7 +400,8 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     draw_growth(factors, runs, crops, options.output / "growth.png")
     goals = []
     for name, found in runs.items():
-        exponent = np.polyfit(np.log(factors[1:]), np.log([r.seconds for r in found[1:]]), 1)[0]
+        seconds = [r.seconds for r in found[1:]]
+        exponent = np.polyfit(np.log(factors[1 : len(found)]), np.log(seconds), 1)[0]
         goals.append(
             Goal(
                 f"growth: {name}, exponent of time",
@@ -406,7 +411,7 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
             )
         )
     for name in ("preprocess", "train"):
-        slope = np.polyfit(crops, [r.megabytes for r in runs[name]], 1)[0]
+        slope = np.polyfit(crops[: len(runs[name])], [r.megabytes for r in runs[name]], 1)[0]
         goals.append(
             Goal(
                 f"growth: {name}, memory per byte of crops",
@@ -424,8 +429,12 @@ def draw_growth(
     figure = new_figure(11, 4.5)
     left, right = figure.subplots(1, 2)
     for colour, (name, found) in zip(COLOURS, runs.items(), strict=False):
-        left.loglog(factors, [r.seconds for r in found], "o-", color=colour, label=name)
-        right.plot(crops, [r.megabytes for r in found], "o-", color=colour, label=name)
+        left.loglog(
+            factors[: len(found)], [r.seconds for r in found], "o-", color=colour, label=name
+        )
+        right.plot(
+            crops[: len(found)], [r.megabytes for r in found], "o-", color=colour, label=name
+        )
     left.set(
         xlabel="dataset, times BCCD (364 fields)",
         ylabel="seconds",
