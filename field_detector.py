@@ -467,14 +467,18 @@ def restain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mix[0] *= 1 - extent * rng.uniform(0, 0.75)
         mix[2] *= 1 + extent * rng.uniform(-0.2, 0.6)
         mix[2] += extent * rng.uniform(0, 0.35) * mix[1]
-    stained = cv2.transform(cv2.LUT(image, table[:, np.newaxis].astype(np.float32)), mix)
-    light = cv2.exp(-np.maximum(stained, 0))
+    return expose(cv2.transform(cv2.LUT(image, table[:, np.newaxis].astype(np.float32)), mix), rng)
+
+
+def expose(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The uint8 picture of an optical density, in and out of focus, with and without noise."""
+    light = cv2.exp(-np.maximum(density, 0))
     if rng.random() < 0.35:
         light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
     if rng.random() < 0.25:
         spread = np.float32(rng.uniform(0.005, 0.025))
         light = light + spread * rng.standard_normal(light.shape, np.float32)
-    return cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)
+    return cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)  # rounds and saturates
 
 
 class View(NamedTuple):

@@ -36,7 +36,7 @@ import cv2
 import numpy as np
 
 from field_detector import NAME as FIELDS_NAME
-from field_detector import FieldSplit, fit_detector
+from field_detector import FieldSplit, expose, fit_detector
 from preprocess_data import (
     BACKGROUND,
     HERE,
@@ -472,14 +472,7 @@ def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.6:
         mix[0] += rng.uniform(0, 1) * mix[1]
         mix[2] *= rng.uniform(0.4, 1)
-    stained = cv2.transform(cv2.LUT(crop, table[:, np.newaxis].astype(np.float32)), mix)
-    light = cv2.exp(-np.maximum(stained, 0))
-    if rng.random() < 0.35:
-        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
-    if rng.random() < 0.25:
-        spread = np.float32(rng.uniform(0.005, 0.025))
-        light = light + spread * rng.standard_normal(light.shape, np.float32)
-    return cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)  # rounds and saturates
+    return expose(cv2.transform(cv2.LUT(crop, table[:, np.newaxis].astype(np.float32)), mix), rng)
 
 
 def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:

@@ -21,17 +21,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from evaluate_model import LEAST, FieldAnswers, measure_fields
-from field_detector import Cells, Detector
+from evaluate_model import ask_fields, measure_fields
+from field_detector import Detector, FieldSplit
 from preprocess_data import (
+    Field,
     UserError,
     clip_boxes,
     command,
     find_dataset,
     find_images,
     option,
+    pack_fields,
     parse_options,
-    progress,
     read_boxes,
     read_image,
 )
@@ -51,20 +52,16 @@ def score_folder(
     model: Path, images: Path, notes: Path, stems: Sequence[str] | None = None, workers: int = 2
 ) -> dict[str, Any]:
     """Figures by label (`evaluate_model.measure_fields`) of the fields that `notes` annotates."""
-    detector = Detector.load(model, read_card(model), workers)
-    answers = FieldAnswers([], [], [], [], detector.labels)
     paths = {path.stem: path for path in find_images(images)}
-    chosen = [p for p in sorted(notes.glob("*.xml")) if stems is None or p.stem in stems]
-    for path in progress(chosen, len(chosen), "finding cells"):
-        image = read_image(paths[path.stem])
-        segments, _ = clip_boxes(read_boxes(path), image.shape[1], image.shape[0])
-        box = np.array([s.box for s in segments], float).reshape(-1, 4)
-        label = np.array([detector.labels.index(s.label) for s in segments], int)
-        found = detector.find(image, LEAST)
-        answers.name.append(path.stem)
-        answers.truth.append(Cells(box, label, np.ones(len(label))))
-        answers.found.append(found)
-        answers.counted.append(found.pick(detector.is_counted(found)))
+    fields = []
+    for note in sorted(notes.glob("*.xml")):
+        if stems is None or note.stem in stems:
+            data = paths[note.stem].read_bytes()
+            height, width = read_image(paths[note.stem], data).shape[:2]
+            segments, _ = clip_boxes(read_boxes(note), width, height)
+            fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool)))
+    detector = Detector.load(model, read_card(model), workers)
+    answers = ask_fields(detector, FieldSplit(*pack_fields(fields).values()))
     return measure_fields(answers)["labels"]
 
 

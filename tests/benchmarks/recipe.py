@@ -91,9 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         train_recipe(options.data, options.weights, options.output)
         return 0
     common = ["--data", str(options.data), "--weights", options.weights]
+    crops = ["--field-epochs", "0"]  # the recipe finds no cells in whole fields
     commands = {
         "recipe": [__file__, *common, "--only-recipe", "--output", str(options.output)],
-        "ours": ["train_model.py", *common, "--output-dir", str(options.output / "ours")],
+        "ours": ["train_model.py", *common, *crops, "--output-dir", str(options.output / "ours")],
     }
     seconds = {}
     for name, arguments in commands.items():
