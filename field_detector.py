@@ -248,13 +248,16 @@ class Detector:
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise UserError(f"{path}: not a network for fields ({error}); {hint}") from None
 
-    def find(self, image: np.ndarray, least: float | None = None) -> Cells:
+    def find(
+        self, image: np.ndarray, least: float | None = None, cell: float | None = None
+    ) -> Cells:
         """The cells of a field (height, width, 3) uint8 RGB, the most probable first.
 
-        Those from their label's threshold up, or where that is lower, from probability `least` up.
+        Those from probability `least` up, or without it, from their label's threshold up. `cell`:
+        how many pixels a red cell is across, where that is known.
         """
         levelled = level_light(image)
-        cell = estimate_cell(self.run, levelled, self.typical)
+        cell = cell or estimate_cell(self.run, levelled, self.typical)
         lowest = float(self.thresholds.min()) if least is None else least
         cells = find_cells(self.run, levelled, cell, min(lowest, self.thresholds.min()))
         sliver = is_sliver(cells.box, image.shape[1], image.shape[0], 0.9 * LEAST_SHOWN * cell)
@@ -957,7 +960,9 @@ def fit_detector(
     }
     judges = prepare_fields(val, labels)
     detector = Detector(exported, card)
-    found = [detector.find(f.raw(), 0.05) for f in progress(judges, len(judges), "thresholds")]
+    found = [
+        detector.find(f.raw(), 0.05, f.cell) for f in progress(judges, len(judges), "thresholds")
+    ]
     thresholds = choose_thresholds(found, judges, doubtful)
     card["thresholds"] = dict(zip(labels, thresholds.round(3).tolist(), strict=True))
     return (network, exported), card, history
