@@ -253,16 +253,16 @@ class Detector:
     ) -> Cells:
         """The cells of a field (height, width, 3) uint8 RGB, the most probable first.
 
-        Those from probability `least` up, or without it, from their label's threshold up. `cell`:
-        how many pixels a red cell is across, where that is known.
+        Those from their label's threshold up, and the less certain ones from probability `least`
+        up. `cell`: how many pixels a red cell is across, where that is known.
         """
         levelled = level_light(image)
         cell = cell or estimate_cell(self.run, levelled, self.typical)
-        lowest = float(self.thresholds.min()) if least is None else least
-        cells = find_cells(self.run, levelled, cell, min(lowest, self.thresholds.min()))
+        lowest = self.thresholds if least is None else np.minimum(self.thresholds, least)
+        cells = find_cells(self.run, levelled, cell, float(lowest.min()))
         sliver = is_sliver(cells.box, image.shape[1], image.shape[0], 0.9 * LEAST_SHOWN * cell)
         small = self.typical[cells.label] < 2 * LEAST_SHOWN  # a platelet is no sliver
-        wanted = cells.probability >= (self.thresholds[cells.label] if least is None else least)
+        wanted = cells.probability >= lowest[cells.label]
         return cells.pick(wanted & (small | ~sliver))
 
     def is_counted(self, cells: Cells) -> np.ndarray:
