@@ -216,7 +216,7 @@ def estimate_cell(
         cell = float(np.median(sides(whole.box) / typical[whole.label]))
         change = abs(np.log(cell / guess))
         # What is seen at a wrong scale, a clump for a cell, is seen without conviction.
-        if change < 0.1 or (change < 0.35 and np.median(whole.probability) >= 0.45):
+        if change < 0.1 or (change < 0.45 and np.median(whole.probability) >= 0.45):
             break
         guess = cell
     return cell
