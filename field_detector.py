@@ -232,8 +232,8 @@ class Detector:
         self._model, self._threads = model, threads
         self._lite: dict[tuple[int, ...], Any] = {}
         with quiet_stderr():
-            answer = self._open().get_output_details()[0]["shape"]
-        if answer[-1] != len(self.labels) + 4:
+            self._fresh = self._open()
+        if self._fresh.get_output_details()[0]["shape"][-1] != len(self.labels) + 4:
             raise ValueError("network and card belong to different models")
 
     @classmethod
@@ -290,7 +290,7 @@ class Detector:
             if len(self._lite) >= MOST_SIZES:
                 self._lite.pop(next(iter(self._lite)))
             with quiet_stderr():
-                lite = self._open()
+                lite, self._fresh = self._fresh or self._open(), None
                 lite.resize_tensor_input(lite.get_input_details()[0]["index"], [1, *shape])
                 lite.allocate_tensors()
             self._lite[shape] = lite

@@ -308,17 +308,18 @@ def bench_fields(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     """The bundled model counting whole fields: one, start included, and many in a row."""
     fields = sorted((dataset / "JPEGImages").iterdir())[:100]
     script = [ROOT / "predict.py", "--field", "--model", PRETRAINED]
-    times = compare({"one": [*script, fields[0]], "many": [*script, *fields]}, options.runs)
+    ways = {"one": fields[:1], "some": fields[:25], "many": fields}
+    times = compare({name: [*script, *some] for name, some in ways.items()}, options.runs)
     one = statistics.median(run.seconds for run in times["one"])
     each = statistics.median(
         (many.seconds - first.seconds) / (len(fields) - 1)
         for first, many in zip(times["one"], times["many"], strict=True)
     )
-    memory = times["many"][0].megabytes / times["one"][0].megabytes
+    memory = times["many"][0].megabytes / times["some"][0].megabytes
     return [
         Goal("field: one, from the start, seconds", f"{one:.2f}", "at most 0.25", one <= 0.25),
         Goal("field: each further one, seconds", f"{each:.3f}", "at most 0.1", each <= 0.1),
-        Goal("field: memory of 100 / of 1", f"{memory:.2f}", "at most 1.3", memory <= 1.3),
+        Goal("field: memory of 100 / of 25", f"{memory:.2f}", "at most 1.3", memory <= 1.3),
     ]
 
 
