@@ -626,11 +626,13 @@ def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:
 
 def pool(activations: np.ndarray, crops: np.ndarray) -> np.ndarray:
     """Mean and spread of each frozen channel and of each colour over the crop: (n, 2 c + 6)."""
-    activations = activations.astype(np.float32)
-    colours = crops.astype(np.float32) / 255
-    return np.concatenate(
-        [f(x, axis=(1, 2)) for x in (activations, colours) for f in (np.mean, np.std)], axis=1
-    )
+    rows = []
+    for start in range(0, len(crops), 256):  # in slices: as floats, crops take four times as much
+        here = slice(start, start + 256)
+        colours = crops[here].astype(np.float32) / 255
+        maps = activations[here].astype(np.float32), colours
+        rows.append(np.hstack([f(x, axis=(1, 2)) for x in maps for f in (np.mean, np.std)]))
+    return np.concatenate(rows)
 
 
 def draw_strangers(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
