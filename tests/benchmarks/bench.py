@@ -441,9 +441,10 @@ def draw_growth(
         left.loglog(
             factors[: len(found)], [r.seconds for r in found], "o-", color=colour, label=name
         )
-        right.plot(
-            crops[: len(found)], [r.megabytes for r in found], "o-", color=colour, label=name
-        )
+        if name != "predict":  # that process is charged with what this one held when it started it
+            right.plot(
+                crops[: len(found)], [r.megabytes for r in found], "o-", color=colour, label=name
+            )
     left.set(
         xlabel="dataset, times BCCD (364 fields)",
         ylabel="seconds",
