@@ -49,6 +49,7 @@ STRIDE = 4  # pixels of the network's input for each place of its answer
 GROUND = 215  # brightness that empty ground is brought to
 FIRST_LOOK = 352  # longer side in pixels at which a field of unknown scale is first looked at
 MOST_LOOKS = 6
+EVEN = 1.5  # grey levels of spread up to which a picture is blank, whatever a network sees in it
 LEAST_CELL = 10  # pixels of a field across which a red cell can't be told from noise
 LEAST_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not counted
 TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
@@ -256,6 +257,8 @@ class Detector:
         Those from their label's threshold up, and the less certain ones from probability `least`
         up. `cell`: how many pixels a red cell is across, where that is known.
         """
+        if image.std(axis=(0, 1)).max() < EVEN:
+            return Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
         levelled = level_light(image)
         cell = cell or estimate_cell(self.run, levelled, self.typical)
         lowest = self.thresholds if least is None else np.minimum(self.thresholds, least)
