@@ -257,7 +257,7 @@ class Detector:
         Those from their label's threshold up, and the less certain ones from probability `least`
         up. `cell`: how many pixels a red cell is across, where that is known.
         """
-        if image.std(axis=(0, 1)).max() < EVEN:
+        if cv2.meanStdDev(image)[1].max() < EVEN:
             return Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
         levelled = level_light(image)
         cell = cell or estimate_cell(self.run, levelled, self.typical)
