@@ -413,7 +413,9 @@ class TrainingField:
         return unsure
 
 
-def measure_red(box: np.ndarray, label: np.ndarray, size: Sequence[int], red: np.ndarray) -> Any:
+def measure_red(
+    box: np.ndarray, label: np.ndarray, size: Sequence[int], red: np.ndarray
+) -> np.ndarray:
     """Sides of the whole red cells of a field, `size` (width, height)."""
     whole = ~touches(box, *size).any(axis=1)
     return sides(box[whole & red[label]])
