@@ -431,20 +431,22 @@ def prepare_fields(fields: FieldSplit, labels: Sequence[str]) -> list[TrainingFi
     red = red if red.any() else ~red
     index = {name: i for i, name in enumerate(labels)}
     code = np.array([index.get(name, -1) for name in fields.label.tolist()], int)
-    raw = []
+    raw, measured = [], []
     for i, (name, data) in enumerate(fields.files()):
         mine = (fields.index == i) & (code >= 0)
-        image = read_image(Path(name), data)
-        raw.append((name, data, fields.box[mine].astype(float), code[mine], image))
-    measured = [measure_red(b, k, (im.shape[1], im.shape[0]), red) for _, _, b, k, im in raw]
+        box, label = fields.box[mine].astype(float), code[mine]
+        height, width = read_image(Path(name), data).shape[:2]
+        raw.append((name, data, box, label))
+        measured.append(measure_red(box, label, (width, height), red))
     together = np.concatenate(measured)
     typical = float(np.median(together if len(together) else sides(fields.box)))
     prepared = []
-    for (name, data, box, label, image), found in zip(raw, measured, strict=True):
+    for (name, data, box, label), found in zip(raw, measured, strict=True):
         own = float(np.median(found)) if len(found) >= 4 else typical
         cell = own if abs(np.log(own / typical)) > 0.3 else typical
         segments = [Segment(labels[k], tuple(map(int, b))) for b, k in zip(box, label, strict=True)]
-        free = find_free_area(image, segments, cell)
+        # Read a second time: all pictures at once would take more memory than all crops.
+        free = find_free_area(read_image(Path(name), data), segments, cell)
         prepared.append(TrainingField(name, data, box, label, len(box), cell, free, box[:0]))
     return prepared
 

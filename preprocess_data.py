@@ -17,10 +17,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import importlib
 import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -130,15 +130,18 @@ def say(text: str) -> None:
 
 def progress(items: Iterable, total: int, label: str) -> Iterator:
     """Iterate with a bar on stderr, shown only where the work lasts over a second."""
-    from tqdm import tqdm
+    items, start = enumerate(items), time.perf_counter()
+    for done, item in items:
+        yield item
+        if time.perf_counter() - start > 1:
+            from tqdm import tqdm
 
-    pace = 0.1 if sys.stderr.isatty() else 10  # seconds between updates: no flood in a log file
-    return iter(tqdm(items, total=total, desc=label, delay=1, leave=False, mininterval=pace))
-
-
-def import_ahead(module: str) -> None:
-    """Start importing a slow module in the background, while OpenCV works outside Python's lock."""
-    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
+            pace = 0.1 if sys.stderr.isatty() else 10  # seconds: no flood in a log file
+            bar = tqdm(total=total, initial=done + 1, desc=label, leave=False, mininterval=pace)
+            with bar:
+                for _, item in items:
+                    yield item
+                    bar.update()
 
 
 @contextlib.contextmanager
@@ -403,7 +406,8 @@ def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell: float) 
     """
     height, width = image.shape[:2]
     size = (-(-width // SHRINK), -(-height // SHRINK))
-    green = cv2.medianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., 1], 3)
+    green = cv2.resize(cv2.extractChannel(image, 1), size, interpolation=cv2.INTER_AREA)
+    green = cv2.medianBlur(green, 3)
     boxed, dark = np.zeros((2, *green.shape), bool)
     for label, (xmin, ymin, xmax, ymax) in segments:
         area = np.s_[ymin // SHRINK : -(-ymax // SHRINK), xmin // SHRINK : -(-xmax // SHRINK)]
@@ -554,21 +558,17 @@ def place_background(
     wanted = round(ratio * len(sizes))
     drawn = sizes[rng.integers(len(sizes), size=wanted)] if wanted else sizes[:0]
     free = [f.free.astype(np.uint8) for f in fields]
-    # No window is larger than the largest free square in its narrower side. And free area only
-    # shrinks: what once found no room in a field, or is larger still, never will.
-    squares = np.array([2 * cv2.distanceTransform(mask, cv2.DIST_C, 3).max() for mask in free])
-    refused_from = np.full((len(fields), sizes.max(initial=0) + 2), np.inf)  # height, by width
+    tallest = measure_room(free, -(-sizes[:, 0].max(initial=0) // SHRINK))
     found: dict[str, list[Segment]] = {f.name: [] for f in fields}
     # The largest first: they are the hardest to place.
     for width, height in drawn[np.argsort(-drawn.prod(axis=1), kind="stable")]:
         w, h = -(-width // SHRINK), -(-height // SHRINK)
-        hopeful = np.flatnonzero((squares >= min(w, h)) & (refused_from[:, w] > h))
-        for i in rng.permutation(hopeful):
+        for i in rng.permutation(np.flatnonzero(tallest[:, w] >= h)):
             corners = find_room(free[i], w, h)
-            if len(corners) == 0:
-                refused_from[i, w:] = np.minimum(refused_from[i, w:], h)
+            if corners is None:  # taken by patches placed before
+                tallest[i, w:] = np.minimum(tallest[i, w:], h - 1)
                 continue
-            y, x = divmod(int(corners[rng.integers(len(corners))]), free[i].shape[1])
+            x, y = corners.reshape(-1, 2)[rng.integers(len(corners))].tolist()
             free[i][y : y + h, x : x + w] = 0
             box = (x * SHRINK, y * SHRINK, x * SHRINK + int(width), y * SHRINK + int(height))
             found[fields[i].name].append(Segment(BACKGROUND, box))
@@ -576,11 +576,33 @@ def place_background(
     return found, wanted - sum(map(len, found.values()))
 
 
-def find_room(free: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Where a width x height window is free all over: flat indices of its top left corners."""
+def measure_room(free: Sequence[np.ndarray], widest: int) -> np.ndarray:
+    """Height of the tallest free window of each width up to `widest`, in each mask (h, w) uint8:
+    (masks, widest + 1), in pixels of the masks."""
+    tallest = np.zeros((len(free), widest + 1), int)
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for i, mask in enumerate(free):
+        by_shape.setdefault(mask.shape, []).append(i)
+    for (height, wide), members in by_shape.items():
+        for k in range(0, len(members), 16):  # as many masks as a processor's cache holds
+            some = members[k : k + 16]
+            masks = np.stack([free[i] for i in some])
+            above = masks.astype(np.uint8 if height < 256 else np.int32)  # free places upwards
+            for y in range(1, height):
+                above[:, y] += above[:, y - 1] * masks[:, y]
+            least = above  # of neighbours, as many as the window is wide
+            for width in range(1, min(widest, wide) + 1):
+                least = np.minimum(least[..., : wide - width + 1], above[..., width - 1 :])
+                tallest[some, width] = least.reshape(len(some), -1).max(axis=1)
+    return tallest
+
+
+def find_room(free: np.ndarray, width: int, height: int) -> np.ndarray | None:
+    """Where a width x height window is free all over: x, y of its top left corners,
+    or None."""
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (int(width), int(height)))
     room = cv2.erode(free, kernel, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.flatnonzero(room)
+    return cv2.findNonZero(room)
 
 
 # --- crop -----------------------------------------------------------------------------------------
@@ -616,33 +638,34 @@ def scale_pixels(crops: np.ndarray) -> np.ndarray:
     return found.view(np.float16).reshape(crops.shape)
 
 
-def cut_crops(
-    fields: Sequence[tuple[Field, list[Segment]]], size: int, workers: int, label: str
-) -> np.ndarray:
-    """Cut every segment out of its field: (n, size, size, 3) uint8, in the order of `fields`."""
-    crops = np.empty((sum(len(s) for _, s in fields), size, size, 3), np.uint8)
-    starts = np.cumsum([0, *(len(s) for _, s in fields)])
+class Crops(NamedTuple):
+    """The crops of one split, cut only while they are written: never all of them in memory."""
 
-    def cut(i: int) -> None:
-        field, segments = fields[i]
+    chosen: list[tuple[Field, list[Segment]]]
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return sum(len(segments) for _, segments in self.chosen), self.size, self.size, 3
+
+    def cut(self, i: int) -> np.ndarray:
+        """The crops of one field: (n, size, size, 3) uint8."""
+        field, segments = self.chosen[i]
+        crops = np.empty((len(segments), self.size, self.size, 3), np.uint8)
         if segments:
             image = read_image(field.path, field.data)
-            for k, (_, (xmin, ymin, xmax, ymax)) in enumerate(segments, starts[i]):
-                crops[k] = square_crop(image[ymin:ymax, xmin:xmax], size)
-
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in progress(pool.map(cut, range(len(fields))), len(fields), label):
-            pass
-    return crops
+            for k, (_, (xmin, ymin, xmax, ymax)) in enumerate(segments):
+                crops[k] = square_crop(image[ymin:ymax, xmin:xmax], self.size)
+        return crops
 
 
 def build_split(
     fields: Sequence[Field], split: str, options: Options
-) -> tuple[dict[str, np.ndarray], Counter[str]]:
+) -> tuple[dict[str, np.ndarray | Crops], Counter[str]]:
     """The arrays of one split but for `y`, and what was left out of it by reason.
 
-    The crops stay uint8 until they are written. Beside them go the fields as they are, see
-    `pack_fields`: what finds cells in a whole field is trained on those.
+    Beside the crops go the fields as they are, see `pack_fields`: what finds cells in a whole field
+    is trained on those.
     """
     rng = np.random.default_rng([options.seed, SPLITS.index(split)])
     patches, unplaced = place_background(fields, options.background, rng)
@@ -656,7 +679,7 @@ def build_split(
         chosen.append((field, segments + patches[field.name]))
     flat = [(f.name, s) for f, segments in chosen for s in segments]
     arrays = {
-        "X": cut_crops(chosen, options.image_size, options.workers, f"cutting {split}"),
+        "X": Crops(chosen, options.image_size),
         "label": np.array([s.label for _, s in flat], str),
         "source": np.array([name for name, _ in flat], str),
         "box": np.array([s.box for _, s in flat], np.int64).reshape(-1, 4),
@@ -682,33 +705,38 @@ def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
 # --- write and tell -------------------------------------------------------------------------------
 
 
-def write_archive(path: Path, arrays: dict[str, np.ndarray], workers: int) -> None:
-    """Write arrays as a compressed .npz; uint8 arrays named X_* become float16 in [0, 1].
+def write_archive(
+    path: Path, arrays: dict[str, np.ndarray | Crops | Callable[[], np.ndarray]], workers: int
+) -> None:
+    """Write a compressed .npz of arrays, of what functions return when their turn has come, and of
+    crops, cut on the way, as float16 in [0, 1].
 
-    Crops are scaled and deflated a slice at a time, so they are never in memory as floats, and
-    with ISA-L's deflate: level 2 makes a smaller file than NumPy's float32 at zlib's level 6, some
-    forty times faster.
+    With ISA-L's deflate, whose level 2 makes a smaller file than NumPy's float32 at zlib's level 6,
+    some forty times faster.
     """
     from datetime import datetime
 
     from stream_zip import ZIP_64, stream_zip
 
-    def pieces(array: np.ndarray, scaled: bool) -> Iterator[bytes]:
-        kind = np.dtype(np.float16) if scaled else array.dtype
+    def pieces(name: str) -> Iterator[bytes]:
+        array = arrays[name]() if callable(arrays[name]) else arrays[name]
+        lazy = isinstance(array, Crops)
+        kind = np.dtype(np.float16) if lazy else array.dtype
         header = {"descr": kind.str, "fortran_order": False, "shape": array.shape}
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, header)
         yield buffer.getvalue()
-        if not scaled:
+        if not lazy:
             yield array.tobytes()
-        for start in range(0, len(array) if scaled else 0, 64):
-            yield scale_pixels(array[start : start + 64]).tobytes()
+            return
+        count = len(array.chosen)
+        cut = run_ahead(pool, lambda i: scale_pixels(array.cut(i)).tobytes(), range(count), workers)
+        yield from progress(cut, count, f"cutting {name}")
 
     def members() -> Iterator[tuple]:
         epoch = datetime(1980, 1, 1)  # the same inputs give the same bytes
-        for name, array in arrays.items():
-            scaled = name.startswith("X_")
-            yield f"{name}.npy", epoch, 0o644, ZIP_64, pieces(array, scaled)
+        for name in arrays:
+            yield f"{name}.npy", epoch, 0o644, ZIP_64, pieces(name)
 
     with (
         written_whole(path) as temporary,
@@ -716,7 +744,20 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray], workers: int) -> No
         ThreadPoolExecutor(workers) as pool,
     ):
         compressor = functools.partial(Deflate, pool, 2 * workers)
-        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 22))
+        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 19))
+
+
+def run_ahead(
+    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator[Any]:
+    """Map in threads and in order, at most `ahead` items further than what is asked for."""
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 class Deflate:
@@ -747,20 +788,23 @@ class Deflate:
         return b"".join([*pieces, self._deflate(b"", last=True)])
 
 
-def draw_preview(path: Path, crops: np.ndarray, labels: np.ndarray, seed: int) -> None:
+def draw_preview(path: Path, splits: Sequence[Crops], seed: int) -> None:
     """Write a contact sheet: for each label a row of up to 16 crops picked at random."""
     rng = np.random.default_rng(seed)
+    flat = [(field, s) for crops in splits for field, of in crops.chosen for s in of]
+    labels, size = np.array([s.label for _, s in flat], str), splits[0].size
     rows = []
     for label in sorted(set(labels.tolist())):
         of_label = np.flatnonzero(labels == label)
         picks = np.sort(rng.permutation(of_label)[:16])
-        sheet = np.full((crops.shape[1], 16, crops.shape[2], 3), 255, np.uint8)
+        sheet = np.full((size, 16, size, 3), 255, np.uint8)
         for i, k in enumerate(picks):
-            sheet[:, i] = crops[k]
-        title = np.full((28, 16 * crops.shape[2], 3), 255, np.uint8)
+            field, segment = flat[k]
+            sheet[:, i] = Crops([(field, [segment])], size).cut(0)[0]
+        title = np.full((28, 16 * size, 3), 255, np.uint8)
         text = f"{label}: {len(picks)} of {len(of_label)}"
         cv2.putText(title, text, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
-        rows += [title, sheet.reshape(crops.shape[1], -1, 3)]
+        rows += [title, sheet.reshape(size, -1, 3)]
     write_image(path, np.vstack(rows))
 
 
@@ -773,32 +817,63 @@ def write_image(path: Path, image: np.ndarray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def encode_labels(
-    labels: dict[str, np.ndarray], task: str, how: str
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Encode text labels by scikit-learn's LabelEncoder; returns y by split, and the classes.
+def name_classes(labels: np.ndarray, task: str) -> np.ndarray:
+    """The class of each label: the label itself, or RBC and Other in the binary task."""
+    if task == "multiclass":
+        return labels
+    return np.array(["RBC" if is_rbc(label) else "Other" for label in labels], str)
 
-    Raises UserError where a class has no example in one of the splits in use.
-    """
-    from sklearn.preprocessing import LabelEncoder
 
-    if task == "binary":
-        labels = {
-            s: np.array(["RBC" if is_rbc(label) else "Other" for label in of_split], str)
-            for s, of_split in labels.items()
-        }
-        encoder = LabelEncoder().fit(["Other", "RBC"])
-    else:
-        encoder = LabelEncoder().fit(np.concatenate(list(labels.values())))
+def check_classes(named: dict[str, np.ndarray], task: str, how: str) -> list[str]:
+    """The classes in order; UserError where one has no example in one of the splits in use."""
+    classes = ["Other", "RBC"]
+    if task == "multiclass":
+        classes = np.unique(np.concatenate(list(named.values()))).tolist()
     for split in ("test",) if how == "test" else SPLITS:
-        for name in encoder.classes_:
-            if name not in labels[split]:
-                total = sum((k == name).sum() for k in labels.values())
+        for name in classes:
+            if name not in named[split]:
+                total = sum((k == name).sum() for k in named.values())
                 raise UserError(
                     f"class {name}: {total} example(s) in all, none in {split}: too few to split; "
                     "annotate more fields of it, drop the label, or try another --split or --seed"
                 )
-    return {s: encoder.transform(k).astype(np.int64) for s, k in labels.items()}, encoder.classes_
+    return classes
+
+
+def start_encoder() -> subprocess.Popen[str]:
+    """scikit-learn's LabelEncoder in a process of its own, for `encode_labels`.
+
+    To import it takes as long as to read BCCD, under Python's lock: in a thread of this process it
+    would stand in the way of those that read.
+    """
+    code = (
+        "import json, sys\n"
+        "from sklearn.preprocessing import LabelEncoder\n"
+        "for classes, names in map(json.loads, sys.stdin):\n"
+        "    print(LabelEncoder().fit(classes).transform(names).tolist(), flush=True)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code], encoding="utf-8", **pipes)
+
+
+def encode_labels(
+    encoder: subprocess.Popen[str], classes: Sequence[str], names: np.ndarray
+) -> np.ndarray:
+    """Index into the sorted `classes` of each name, (n,) int64, by what `start_encoder` started.
+
+    Raises UserError where it died, for one for want of scikit-learn.
+    """
+    try:
+        encoder.stdin.write(json.dumps([list(classes), names.tolist()]) + "\n")
+        encoder.stdin.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(BrokenPipeError):  # what it holds back can't be sent any more
+            encoder.stdin.close()
+    answer = encoder.stdout.readline()
+    if not answer:
+        why = (encoder.stderr.read().strip() or "it was stopped").splitlines()[-1]
+        raise UserError(f"scikit-learn: can't encode labels ({why}); install requirements.txt")
+    return np.array(json.loads(answer), np.int64)
 
 
 def summarise(metadata: dict, output: Path, seconds: float) -> str:
@@ -821,35 +896,19 @@ def summarise(metadata: dict, output: Path, seconds: float) -> str:
     return "\n".join(lines)
 
 
-@command
-def main(argv: Sequence[str] | None = None) -> int:
-    start = time.perf_counter()
-    options: Options = parse_options(Options, __doc__, argv)
-    check_options(options)
-    import_ahead("sklearn.preprocessing")
-    if options.download:
-        download_bccd(HERE / "data")
-    root = find_dataset(options.data_dir)
-    fields, left_out = read_dataset(root, options.workers)
-    by_split, how = split_fields(fields, root, options.split, options.seed)
-    left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
-
-    def build(split: str) -> tuple[dict[str, np.ndarray], Counter[str]]:
-        return build_split(by_split[split], split, options)
-
-    # Side by side: to find room for background takes one core, to cut crops all of them.
-    with ThreadPoolExecutor(options.workers) as pool:
-        built = dict(zip(SPLITS, pool.map(build, SPLITS), strict=True))
-    arrays = {key: array for of_split, _ in built.values() for key, array in of_split.items()}
-    left_out += sum((dropped for _, dropped in built.values()), Counter())
-    labels = {s: arrays[f"label_{s}"] for s in SPLITS}
-    y, classes = encode_labels(labels, options.task, how)
-    arrays |= {f"y_{s}": y[s] for s in SPLITS}
-    arrays["classes"] = np.array(classes, str)
-
-    digests = {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS}
+def describe(
+    options: Options,
+    root: Path,
+    how: str,
+    fields: Sequence[Field],
+    by_split: dict[str, list[Field]],
+    named: dict[str, np.ndarray],
+    classes: Sequence[str],
+    left_out: Counter[str],
+) -> dict[str, Any]:
+    """The archive's metadata: what it was made of, by which options, and what was left out."""
     listing = "".join(f"{f.digest}  {f.name}\n" for f in fields)
-    metadata = {
+    return {
         "task": options.task,
         "image_size": options.image_size,
         "seed": options.seed,
@@ -857,19 +916,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         "background": options.background,
         "fields": {s: len(by_split[s]) for s in SPLITS},
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
-        "counts": {
-            s: {str(name): int((y[s] == i).sum()) for i, name in enumerate(classes)} for s in SPLITS
-        },
+        "counts": {s: {k: int((named[s] == k).sum()) for k in classes} for s in SPLITS},
         "left_out": {reason: n for reason, n in left_out.items() if n},
         "data_dir": str(root.resolve()),
         "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
-        "field_sha256": digests,
+        "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
     }
-    arrays["metadata"] = np.array(json.dumps(metadata))
-    write_archive(options.output, arrays, options.workers)
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    start = time.perf_counter()
+    options: Options = parse_options(Options, __doc__, argv)
+    check_options(options)
+    if options.download:
+        download_bccd(HERE / "data")
+    root = find_dataset(options.data_dir)
+    with start_encoder() as encoder:
+        fields, left_out = read_dataset(root, options.workers)
+        by_split, how = split_fields(fields, root, options.split, options.seed)
+        left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
+        arrays: dict[str, Any] = {}
+        for split in SPLITS:
+            of_split, dropped = build_split(by_split[split], split, options)
+            arrays |= of_split
+            left_out += dropped
+        named = {s: name_classes(arrays[f"label_{s}"], options.task) for s in SPLITS}
+        classes = check_classes(named, options.task, how)
+        encode = functools.partial(encode_labels, encoder, classes)
+        arrays |= {f"y_{s}": functools.partial(encode, named[s]) for s in SPLITS}
+        metadata = describe(options, root, how, fields, by_split, named, classes, left_out)
+        arrays["classes"] = np.array(classes, str)
+        arrays["metadata"] = np.array(json.dumps(metadata))
+        write_archive(options.output, arrays, options.workers)
     if options.preview:
-        everything = np.concatenate([arrays[f"X_{s}"] for s in SPLITS])
-        draw_preview(options.preview, everything, np.concatenate([*labels.values()]), options.seed)
+        draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
     print(summarise(metadata, options.output, time.perf_counter() - start))
     return 0
 

@@ -26,7 +26,7 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,7 @@ TRAIN = "train one with train_model.py"
 # Blocks of MobileNetV2 below this one keep their ImageNet weights.
 FIRST_BLOCK = 10
 BATCH, RATE = 32, 1e-4
+SLICE = 256  # crops that are worked on at a time, of however many there are
 # Brightness that the empty ground of a crop is brought to, and the least that it's taken to have
 # had: like all constants of the model exact in half precision, in which it is exported.
 GROUND, DARKEST_GROUND = 27 / 32, 3 / 16
@@ -152,13 +153,14 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
 def unscale_pixels(crops: np.ndarray) -> np.ndarray:
     """Map crops in [0, 1] to uint8, the inverse of `preprocess_data.scale_pixels`, in slices."""
     pixels = np.empty(crops.shape, np.uint8)
-    for start in range(0, len(crops), 256):
-        np.rint(
-            crops[start : start + 256] * np.float32(255),
-            out=pixels[start : start + 256],
-            casting="unsafe",
-        )
+    for part, out in zip(slices(crops), slices(pixels), strict=True):
+        np.rint(part * np.float32(255), out=out, casting="unsafe")
     return pixels
+
+
+def slices(crops: np.ndarray) -> Iterator[np.ndarray]:
+    """The crops SLICE at a time: as floats, or as many views, they would fill the memory."""
+    return (crops[start : start + SLICE] for start in range(0, len(crops), SLICE))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -491,8 +493,8 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     return recolour(square_crop(segment, size), rng)
 
 
-def draw_views(split: Split, seed: Sequence[int]) -> np.ndarray:
-    """One new view of every crop, in their order: (n, size, size, 3) uint8.
+def draw_views(split: Split, seed: Sequence[int]) -> Iterator[np.ndarray]:
+    """One new view of every crop, in their order and SLICE at a time: (s, size, size, 3) uint8.
 
     Each has a random generator of its own, so that threads don't change what comes out.
     """
@@ -502,7 +504,8 @@ def draw_views(split: Split, seed: Sequence[int]) -> np.ndarray:
         return augment(split.X[i], split.box[i], split.label[i], rng)
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(draw, range(len(split.y)))))
+        for indices in slices(np.arange(len(split.y))):
+            yield np.stack(list(pool.map(draw, indices.tolist())))
 
 
 # --- fit ------------------------------------------------------------------------------------------
@@ -575,7 +578,7 @@ def fine_tune(
     history = []
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
-        activations = frozen(draw_views(split, [seed, 0, epoch]))
+        activations = np.concatenate([frozen(x) for x in draw_views(split, [seed, 0, epoch])])
         fitted = trainer.fit(
             activations, target, batch_size=BATCH, sample_weight=weights, verbose=0, shuffle=True
         )
@@ -626,18 +629,13 @@ def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:
 
 def pool(activations: np.ndarray, crops: np.ndarray) -> np.ndarray:
     """Mean and spread of each frozen channel and of each colour over the crop: (n, 2 c + 6)."""
-    rows = []
-    for start in range(0, len(crops), 256):  # in slices: as floats, crops take four times as much
-        here = slice(start, start + 256)
-        colours = crops[here].astype(np.float32) / 255
-        maps = activations[here].astype(np.float32), colours
-        rows.append(np.hstack([f(x, axis=(1, 2)) for x in maps for f in (np.mean, np.std)]))
-    return np.concatenate(rows)
+    maps = activations.astype(np.float32), crops.astype(np.float32) / 255
+    return np.hstack([f(x, axis=(1, 2)) for x in maps for f in (np.mean, np.std)])
 
 
-def draw_strangers(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Pictures that are no blood cell, (count, size, size, 3) uint8, of eight kinds in turn:
-    blanks, noise, clouds, tiles, gradients, shapes, scribbles and writing."""
+def draw_strangers(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Pictures that are no blood cell, SLICE at a time: (s, size, size, 3) uint8. Eight kinds in
+    turn: blanks, noise, clouds, tiles, gradients, shapes, scribbles and writing."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
 
     def draw(kind: int) -> np.ndarray:
@@ -674,8 +672,8 @@ def draw_strangers(count: int, size: int, rng: np.random.Generator) -> np.ndarra
                 cv2.putText(canvas, text, place, font, scale, ink.tolist(), 2)
         return canvas
 
-    pictures = np.stack([draw(i % 8) for i in range(count)])
-    return np.clip(pictures, 0, 255).astype(np.uint8)
+    for indices in slices(np.arange(count)):
+        yield np.stack([np.clip(draw(i % 8), 0, 255).astype(np.uint8) for i in indices])
 
 
 def fit_novelty(familiar: np.ndarray, strange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -725,6 +723,12 @@ def assemble(
         pooled += [ops.squeeze(mean, axis=(1, 2)), spread]
     strange = ops.squeeze(fixed(ops.concatenate(pooled, axis=1), *novelty, name="strange"), axis=1)
     return keras.Model(crops, {"probabilities": probabilities, "novelty": strange}, name=NAME)
+
+
+def ask_keras(model: keras.Model, crops: np.ndarray) -> np.ndarray:
+    """The Keras model's own probabilities (n, k) for uint8 crops (n, size, size, 3)."""
+    asked = (scale_pixels(x).astype(np.float32) for x in slices(crops))
+    return np.concatenate([model.predict_on_batch(x)["probabilities"] for x in asked])
 
 
 def check_export(keras_answers: np.ndarray, exported_answers: np.ndarray) -> float:
@@ -979,9 +983,11 @@ def finish_model(
     temperature that it was calibrated by."""
     logits = network.trainer.predict(network.frozen(known.X), batch_size=128, verbose=0)
     temperature = fit_temperature(logits, known_code)
-    views = np.concatenate([train.X, draw_views(train, [seed, 2])])
-    strangers = draw_strangers(len(train.y) // 2, train.X.shape[1], np.random.default_rng(seed))
-    novelty = fit_novelty(*(pool(network.frozen(x), x) for x in (views, strangers)))
+    familiar = itertools.chain(slices(train.X), draw_views(train, [seed, 2]))
+    strange = draw_strangers(len(train.y) // 2, train.X.shape[1], np.random.default_rng(seed))
+    novelty = fit_novelty(
+        *(np.concatenate([pool(network.frozen(x), x) for x in of]) for of in (familiar, strange))
+    )
     merge = None
     if task == "binary":
         is_red = np.array([is_rbc(label) for label in labels])
@@ -992,7 +998,7 @@ def finish_model(
 
 def add_views(split: Split, seed: Sequence[int]) -> Split:
     """The split twice over: its crops as they are, and as another laboratory might show them."""
-    X = np.concatenate([split.X, draw_views(split, seed)])
+    X = np.concatenate([split.X, *draw_views(split, seed)])
     return Split(X, *(np.concatenate([column, column]) for column in split[1:]))
 
 
@@ -1033,8 +1039,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     card |= {"threshold": None, "novelty_threshold": np.inf, "temperature": temperature}
     classifier = Classifier(exported, card)
     proba, novelty = classifier.predict_proba(known.X)
-    answers = model.predict(scale_pixels(val.X), batch_size=128, verbose=0)["probabilities"]
-    card["export_difference"] = check_export(answers, proba[: len(val.y)])
+    card["export_difference"] = check_export(ask_keras(model, val.X), proba[: len(val.y)])
     clock("check export")
 
     if task == "binary":

@@ -847,7 +847,7 @@ def test_archive_is_the_same_to_the_byte_with_any_number_of_workers(
         assert {member.date_time for member in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
-@pytest.mark.parametrize("step", ["read_dataset", "cut_crops", "scale_pixels", "encode_labels"])
+@pytest.mark.parametrize("step", ["read_dataset", "square_crop", "scale_pixels", "encode_labels"])
 @pytest.mark.parametrize("how", [KeyboardInterrupt, MemoryError])
 def test_a_run_cut_short_leaves_the_old_archive(
     voc_dataset: Callable[..., Path],
@@ -875,6 +875,60 @@ def test_a_run_cut_short_leaves_the_old_archive(
         with pytest.raises(how):
             run(*args)
     assert files_below(path.parent) == {"a.npz": b"the old archive"}
+
+
+def test_without_scikit_learn_the_run_ends_in_one_line(
+    voc_dataset: Callable[..., Path],
+    run: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "broken" / "sklearn").mkdir(parents=True)
+    (tmp_path / "broken" / "sklearn" / "__init__.py").write_text("raise ImportError('no BLAS')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    result = run("--data-dir", voc_dataset(6), "--output", tmp_path / "out" / "a.npz")
+    assert result.status == 2
+    assert result.err.splitlines()[-1].startswith("error: scikit-learn: can't encode labels")
+    assert "no BLAS" in result.err
+    assert "Traceback" not in result.err
+    assert files_below(tmp_path / "out") == {}
+
+
+def test_the_process_that_encodes_ends_with_the_run(
+    voc_dataset: Callable[..., Path],
+    run: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started, start = [], P.start_encoder
+
+    def watched() -> object:
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(P, "start_encoder", watched)
+    args = ("--data-dir", voc_dataset(6), "--output", tmp_path / "a.npz")
+    assert run(*args).status == 0
+    assert run(*args, "--split", "official").status == 2
+    assert [encoder.poll() is None for encoder in started] == [False, False]
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (300, 20)])
+def test_the_tallest_free_window_of_each_width_is_found(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    masks = [np.ones(shape, np.uint8), np.zeros(shape, np.uint8)]
+    masks += [
+        (cv2.blur(rng.random(shape), (9, 9)) > level).astype(np.uint8) for level in (0.3, 0.45, 0.5)
+    ]
+    tallest = P.measure_room([*masks, np.ones((7, 7), np.uint8)], 45)
+    assert tallest.shape == (6, 46)
+    for i, mask in enumerate(masks):
+        for width in (1, 2, 3, 8, 19, 40, 45):
+            height = tallest[i, width]
+            fits = [P.find_room(mask, width, h) is not None for h in (height, height + 1) if h]
+            assert fits == [True, False][-len(fits) :], (i, width, height)
+    assert tallest[5, 7] == 7
+    assert tallest[5, 8] == 0
 
 
 def test_summary_on_stdout_says_what_came_of_it(
