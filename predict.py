@@ -21,7 +21,7 @@ import io
 import json
 import os
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ from preprocess_data import (
     option,
     parse_options,
     read_image,
+    run_ahead,
     say,
     scale_pixels,
     square_crop,
@@ -123,13 +124,22 @@ def map_ahead(
 ) -> Iterator[Any]:
     """Results in the order of `paths`, a few ahead of the reader: memory stays flat."""
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque = deque()
-        for path in paths:
-            waiting.append(pool.submit(work, path))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from run_ahead(pool, work, paths, ahead)
+
+
+def skip_unreadable(results: Iterable[Any], total: int, failed: list[UserError]) -> Iterator[Any]:
+    """Pass on the results, but say and collect in `failed` the errors among them.
+
+    Raises the error of an image that is the only one.
+    """
+    for result in results:
+        if not isinstance(result, UserError):
+            yield result
+        elif total == 1:
+            raise result
+        else:
+            say(f"warning: {result}")
+            failed.append(result)
 
 
 def predict_segments(
@@ -157,7 +167,7 @@ def explain_segment(
 # --- whole fields ---------------------------------------------------------------------------------
 
 
-def read_field(path: Path) -> np.ndarray | UserError:
+def read_field(path: Path) -> tuple[Path, np.ndarray] | UserError:
     """A field (height, width, 3) uint8; a UserError instead if it's unreadable or too large."""
     try:
         data = path.read_bytes()
@@ -173,7 +183,7 @@ def read_field(path: Path) -> np.ndarray | UserError:
                         f"{path}: {width} x {height} pixels are more than {MOST_PIXELS:,}; "
                         "cut the slide into fields"
                     )
-        return read_image(path, data)
+        return path, read_image(path, data)
     except OSError as error:
         return UserError(f"{path}: can't be read ({error.strerror}); give an image file")
     except UserError as error:
@@ -277,16 +287,12 @@ def count_fields(options: Options, paths: Sequence[Path], folder: Path, notice: 
     detector = Detector.load(folder, read_card(folder), options.workers)
     widths = [max(len(label), 5) + 2 for label in detector.labels]
     first = max(len(str(path)) for path in (*paths, "all")) + 1
-    failed, totals, header = 0, np.zeros(len(detector.labels), int), not options.json
+    failed: list[UserError] = []
+    totals, header = np.zeros(len(detector.labels), int), not options.json
     with contextlib.ExitStack() as stack:
         target = None
-        for path, image in zip(paths, map_ahead(read_field, paths, 1, 2), strict=True):
-            if isinstance(image, UserError):
-                if len(paths) == 1:
-                    raise image
-                say(f"warning: {image}")
-                failed += 1
-                continue
+        fields = map_ahead(read_field, paths, 1, 2)
+        for path, image in skip_unreadable(fields, len(paths), failed):
             if notice:
                 say(notice)
                 notice = ""
@@ -306,13 +312,13 @@ def count_fields(options: Options, paths: Sequence[Path], folder: Path, notice: 
                     header = False
                 print(format_count(str(path), counts, widths, first), flush=True)
             totals += counts
-        if len(paths) - failed > 1 and not options.json:
+        if len(paths) - len(failed) > 1 and not options.json:
             print(format_count("all", totals.tolist(), widths, first))
         if target and len(target.counts) > 1:
             target.summarise()
     if target:
         say(f"pictures and cells.csv: {options.output}")
-    return failed
+    return len(failed)
 
 
 def count_large(image: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
@@ -371,14 +377,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def name_segments(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
     """Answer for segments one after the other; how many couldn't be read."""
     classifier = Classifier.load(folder)
-    failed, looked = 0, 0
-    for answer in predict_segments(classifier, images, min(options.workers, len(images))):
-        if isinstance(answer, UserError):
-            if len(images) == 1:
-                raise answer
-            say(f"warning: {answer}")
-            failed += 1
-            continue
+    failed: list[UserError] = []
+    looked = 0
+    answers = predict_segments(classifier, images, min(options.workers, len(images)))
+    for answer in skip_unreadable(answers, len(images), failed):
         if notice:  # not before there is something to say: an error is one line
             say(notice)
             notice = ""
@@ -394,7 +396,7 @@ def name_segments(options: Options, images: Sequence[Path], folder: Path, notice
         print(json.dumps(answer) if options.json else format_line(answer), flush=True)
         if options.explain:
             explain_segment(classifier, images[0], answer, options.explain, options.workers)
-    return failed
+    return len(failed)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,20 +76,27 @@ class Goal(NamedTuple):
     holds: bool
 
 
+# A child's peak memory starts at that of the process which started it: so a small one does.
+MEASURE = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+done = subprocess.run([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL,
+                      stderr=subprocess.PIPE)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.stderr.buffer.write(done.stderr[-300:])
+sys.exit(done.returncode)
+"""
+
+
 def time_process(*arguments: str | Path) -> Run:
     """Run a Python script to its end; UserError where it fails."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise UserError(f"{arguments}: ended with {process.returncode}: {errors.decode()[-300:]}")
+    measured = [sys.executable, "-S", "-c", MEASURE, *map(str, arguments)]
+    done = subprocess.run(measured, capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode:
+        raise UserError(f"{arguments}: ended with {done.returncode}: {done.stderr}")
+    seconds, peak = map(float, done.stdout.split())
     scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return Run(seconds, usage.ru_maxrss * scale / 1e6)
+    return Run(seconds, peak * scale / 1e6)
 
 
 def compare(ways: dict[str, Sequence[str | Path]], runs: int) -> dict[str, list[Run]]:
@@ -402,11 +410,14 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
                 continue
             runs[name].append(time_process(*arguments))
             say(f"  x{factor} {name}: {runs[name][-1]}")
-        with np.load(grown) as data:
-            crops.append(sum(data[f"X_{s}"].nbytes for s in ("train", "val", "test")) / 1e6)
-        folder = write_crops(grown, options.output / "many", 1000 * factor)
+        crops.append(measure_crops(grown))
+        folder = write_crops(archive, options.output / "many", 1000 * factor)
         runs["predict"].append(time_process(ROOT / "predict.py", folder, "--model", options.model))
+        say(f"  x{factor} predict, {1000 * factor} crops: {runs['predict'][-1]}")
     draw_growth(factors, runs, crops, options.output / "growth.png")
+    table = format_growth(factors, runs, crops)
+    (options.output / "growth.md").write_text(table + "\n")
+    print(table + "\n")
     goals = []
     for name, found in runs.items():
         seconds = [r.seconds for r in found[1:]]
@@ -432,6 +443,28 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     return goals
 
 
+def measure_crops(archive: Path) -> float:
+    """Megabytes that the crops of an archive take in memory as it holds them, in half precision."""
+    with zipfile.ZipFile(archive) as file:
+        return sum(m.file_size for m in file.infolist() if m.filename.startswith("X_")) / 1e6
+
+
+def format_growth(
+    factors: Sequence[int], runs: dict[str, list[Run]], crops: Sequence[float]
+) -> str:
+    lines = [
+        "| times BCCD | crops | " + " | ".join(runs) + " |",
+        "|---|---|" + "---|" * len(runs),
+    ]
+    for i, factor in enumerate(factors):
+        cells = [
+            f"{found[i].seconds:.1f} s, {found[i].megabytes:.0f} MB" if i < len(found) else ""
+            for found in runs.values()
+        ]
+        lines.append(f"| {factor} | {crops[i]:.0f} MB | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def draw_growth(
     factors: Sequence[int], runs: dict[str, list[Run]], crops: Sequence[float], path: Path
 ) -> None:
@@ -441,10 +474,9 @@ def draw_growth(
         left.loglog(
             factors[: len(found)], [r.seconds for r in found], "o-", color=colour, label=name
         )
-        if name != "predict":  # that process is charged with what this one held when it started it
-            right.plot(
-                crops[: len(found)], [r.megabytes for r in found], "o-", color=colour, label=name
-            )
+        right.plot(
+            crops[: len(found)], [r.megabytes for r in found], "o-", color=colour, label=name
+        )
     left.set(
         xlabel="dataset, times BCCD (364 fields)",
         ylabel="seconds",
