@@ -133,14 +133,19 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
     items, start = enumerate(items), time.perf_counter()
     for done, item in items:
         yield item
-        if time.perf_counter() - start > 1:
-            from tqdm import tqdm
+        waited = time.perf_counter() - start
+        if waited > 1:
+            from tqdm import tqdm  # takes a while itself
 
             pace = 0.1 if sys.stderr.isatty() else 10  # seconds: no flood in a log file
-            bar = tqdm(total=total, initial=done + 1, desc=label, leave=False, mininterval=pace)
-            with bar:
-                for _, item in items:
-                    yield item
+            with tqdm(
+                total=total, desc=label, leave=False, mininterval=pace, miniters=1, delay=0.01,
+                smoothing=0,
+            ) as bar:  # fmt: skip
+                bar.start_t -= waited
+                bar.update(done + 1)
+                for _, rest in items:
+                    yield rest
                     bar.update()
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -1466,3 +1467,20 @@ def test_as_a_command(voc_dataset: Callable[..., Path], tmp_path: Path) -> None:
     bad = execute("--data-dir", "nowhere")
     assert bad.returncode == 2
     assert only_error(Outcome(bad.returncode, bad.stdout, bad.stderr)).startswith("error: nowhere:")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4])
+def test_progress_hands_on_every_item_and_shows_a_bar_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(P.time, "perf_counter", lambda: seconds * next(clock))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    seen = []
+    for item in P.progress(iter("abcdefgh"), 8, "spelling"):
+        seen.append(item)
+        if seconds and item > "d":
+            time.sleep(0.15)
+    assert seen == list("abcdefgh")
+    assert ("spelling" in capsys.readouterr().err) == bool(seconds)
+    assert list(P.progress([], 0, "nothing")) == []

@@ -509,6 +509,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset, archive = find_dataset(options.data_dir), options.output / "archive.npz"
     time_process(ROOT / "preprocess_data.py", "--data-dir", dataset, "--output", archive)
     if not (options.model / "hematovision.keras").is_file():
+        if (options.model / "hematovision.json").exists():
+            raise UserError(f"--model {options.model}: holds no Keras model to compare with")
         say(f"no trained model in {options.model}: training one first")
         train = ("--data", archive, "--output-dir", options.model, "--field-epochs", "0")
         time_process(ROOT / "train_model.py", *train)
