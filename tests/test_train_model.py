@@ -394,6 +394,22 @@ def test_augmenting_leaves_the_crop_as_it_was() -> None:
     assert (crop == kept).all()
 
 
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_how_many_are_drawn_at_a_time_makes_no_difference(
+    val: T.Split, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    some = T.Split(*(column[:8] for column in val))
+    views = list(T.draw_views(some, [1, 2]))
+    strangers = list(T.draw_strangers(8, 32, np.random.default_rng(1)))
+    monkeypatch.setattr(T, "SLICE", size)
+    in_slices = list(T.draw_views(some, [1, 2]))
+    assert max(map(len, in_slices)) == min(size, 8)
+    assert (np.concatenate(in_slices) == np.concatenate(views)).all()
+    in_slices = list(T.draw_strangers(8, 32, np.random.default_rng(1)))
+    assert max(map(len, in_slices)) == min(size, 8)
+    assert (np.concatenate(in_slices) == np.concatenate(strangers)).all()
+
+
 def test_rare_classes_weigh_more_and_the_mean_is_one() -> None:
     code = np.repeat([0, 1, 2], [90, 9, 1])
     weight = T.weigh_classes(code)
