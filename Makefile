@@ -1,7 +1,8 @@
 # make run             install, then the four scripts on the best data at hand
 # make run DATA=DIR    the same on a Pascal VOC dataset of your own
 # make test            install the test tools too, lint, test
-# make bench           time each script against the straightforward way
+# make bench           time each script against the straightforward way, an hour
+#                      (make bench SECTIONS=preprocess,cold for some of it)
 # make clean           remove what a run wrote
 
 PYTHON ?= python3
@@ -42,7 +43,7 @@ test: .venv/tested
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
 
-# DATA names the dataset here too. The growth section, about an hour: make bench SECTIONS=growth
+# DATA names the dataset here too.
 bench: .venv/benched
 	$(PY) tests/benchmarks/bench.py $(if $(DATA),--data-dir "$(DATA)") $(if $(SECTIONS),--only $(SECTIONS))
 

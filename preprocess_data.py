@@ -20,7 +20,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -35,11 +34,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    import subprocess
 
 HERE = Path(__file__).resolve().parent
 SPLITS = ("train", "val", "test")
@@ -851,6 +853,8 @@ def start_encoder() -> subprocess.Popen[str]:
     To import it takes as long as to read BCCD, under Python's lock: in a thread of this process it
     would stand in the way of those that read.
     """
+    import subprocess
+
     code = (
         "import json, sys\n"
         "from sklearn.preprocessing import LabelEncoder\n"
