@@ -151,6 +151,19 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
                     bar.update()
 
 
+def run_ahead(
+    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator[Any]:
+    """Map in threads and in order, at most `ahead` items further than what is asked for."""
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keep what native libraries write to stderr off the screen, for one thread at a time."""
@@ -605,8 +618,7 @@ def measure_room(free: Sequence[np.ndarray], widest: int) -> np.ndarray:
 
 
 def find_room(free: np.ndarray, width: int, height: int) -> np.ndarray | None:
-    """Where a width x height window is free all over: x, y of its top left corners,
-    or None."""
+    """Top left corners x, y of the width x height windows that are free all over, or None."""
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (int(width), int(height)))
     room = cv2.erode(free, kernel, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.findNonZero(room)
@@ -754,19 +766,6 @@ def write_archive(
         file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 19))
 
 
-def run_ahead(
-    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
-) -> Iterator[Any]:
-    """Map in threads and in order, at most `ahead` items further than what is asked for."""
-    waiting: deque[Future] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 class Deflate:
     """A compressobj that deflates the chunks it's given side by side, in threads of `pool`.
 
@@ -856,7 +855,8 @@ def start_encoder() -> subprocess.Popen[str]:
     import subprocess
 
     code = (
-        "import json, sys\n"
+        "import sys; sys.path = [p for p in sys.path if p]\n"  # not what lies about in this folder
+        "import json\n"
         "from sklearn.preprocessing import LabelEncoder\n"
         "for classes, names in map(json.loads, sys.stdin):\n"
         "    print(LabelEncoder().fit(classes).transform(names).tolist(), flush=True)\n"

@@ -895,6 +895,18 @@ def test_without_scikit_learn_the_run_ends_in_one_line(
     assert files_below(tmp_path / "out") == {}
 
 
+def test_what_lies_in_the_working_folder_is_not_imported(
+    voc_dataset: Callable[..., Path],
+    run: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("json", "sklearn", "random"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not me')")
+    monkeypatch.chdir(tmp_path)
+    assert run("--data-dir", voc_dataset(6), "--output", "a.npz").status == 0
+
+
 def test_the_process_that_encodes_ends_with_the_run(
     voc_dataset: Callable[..., Path],
     run: Callable[..., Outcome],
