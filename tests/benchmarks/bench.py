@@ -96,7 +96,11 @@ sys.exit(done.returncode)
 def time_process(*arguments: str | Path) -> Run:
     """Run a Python script to its end; UserError where it fails."""
     measured = [sys.executable, "-S", "-c", MEASURE, *map(str, arguments)]
-    done = subprocess.run(measured, capture_output=True, encoding="utf-8", errors="replace")
+    # Scripts compiled once, as Python does it where it isn't told otherwise.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        measured, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode:
         raise UserError(f"{arguments}: ended with {done.returncode}: {done.stderr}")
     seconds, peak = map(float, done.stdout.split())
@@ -319,9 +323,9 @@ def bench_exports(options: Options, dataset: Path, archive: Path) -> list[Goal]:
 
 def bench_fields(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     """The bundled model counting whole fields: one, start included, and many in a row."""
-    fields = sorted((dataset / "JPEGImages").iterdir())[:100]
+    fields = sorted((dataset / "JPEGImages").iterdir())[:300]
     script = [ROOT / "predict.py", "--field", "--model", PRETRAINED]
-    ways = {"one": fields[:1], "some": fields[:25], "many": fields}
+    ways = {"one": fields[:1], "some": fields[:100], "many": fields}
     times = compare({name: [*script, *some] for name, some in ways.items()}, options.runs)
     one = statistics.median(run.seconds for run in times["one"])
     each = statistics.median(
@@ -332,7 +336,7 @@ def bench_fields(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     return [
         Goal("field: one, from the start, seconds", f"{one:.2f}", "at most 0.25", one <= 0.25),
         Goal("field: each further one, seconds", f"{each:.3f}", "at most 0.1", each <= 0.1),
-        Goal("field: memory of 100 / of 25", f"{memory:.2f}", "at most 1.3", memory <= 1.3),
+        Goal("field: memory of 300 / of 100", f"{memory:.2f}", "at most 1.1", memory <= 1.1),
     ]
 
 
