@@ -206,44 +206,61 @@ def bench_warm(options: Options, dataset: Path, archive: Path) -> list[Goal]:
 
 RUNTIME = """
 import sys, time
-start = time.perf_counter()
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import files
 import cv2, numpy as np
 kind, model, crops = sys.argv[1], sys.argv[2], np.load(sys.argv[3])
 zero = time.perf_counter()
 if kind == "LiteRT":
     from ai_edge_litert.interpreter import Interpreter
-    net = Interpreter(model + ".tflite", num_threads=1)
-    net.allocate_tensors()
-    entry, out = net.get_input_details()[0]["index"], net.get_output_details()
-    out = next(o["index"] for o in out if len(o["shape"]) == 2)
-    def run(x):
-        net.set_tensor(entry, x); net.invoke(); return net.get_tensor(out)
+    def load():
+        net = Interpreter(model + ".tflite", num_threads=1)
+        net.allocate_tensors()
+        entry, out = net.get_input_details()[0]["index"], net.get_output_details()
+        out = next(o["index"] for o in out if len(o["shape"]) == 2)
+        def run(x):
+            net.set_tensor(entry, x); net.invoke(); return net.get_tensor(out)
+        return run
 elif kind == "ONNX Runtime":
     import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    net = onnxruntime.InferenceSession(model + ".onnx", options)
-    entry = net.get_inputs()[0].name
-    def run(x):
-        return next(o for o in net.run(None, {entry: x}) if o.ndim == 2)
+    def load():
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        net = onnxruntime.InferenceSession(model + ".onnx", options)
+        entry = net.get_inputs()[0].name
+        return lambda x: next(o for o in net.run(None, {entry: x}) if o.ndim == 2)
 else:
     cv2.setNumThreads(1)
-    net = cv2.dnn.readNetFromONNX(model + ".onnx")
-    names = net.getUnconnectedOutLayersNames()
-    def run(x):
-        net.setInput(x); return next(o for o in net.forward(names) if o.ndim == 2)
+    def load():
+        net = cv2.dnn.readNetFromONNX(model + ".onnx")
+        names = net.getUnconnectedOutLayersNames()
+        def run(x):
+            net.setInput(x); return next(o for o in net.forward(names) if o.ndim == 2)
+        return run
+def answer(run, some):
+    return np.concatenate([run(some[i : i + 1]) for i in range(len(some))])
+run = load()
 run(crops[:1])
 ready = time.perf_counter()
-answers = np.concatenate([run(crops[i : i + 1]) for i in range(len(crops))])
-print(ready - zero, (time.perf_counter() - ready) / len(crops))
+answers = answer(run, crops)
+latency = (time.perf_counter() - ready) / len(crops)
+with ThreadPoolExecutor(2) as pool:
+    nets = [load(), load()]
+    list(pool.map(answer, nets, [crops[:1]] * 2))
+    begun = time.perf_counter()
+    list(pool.map(answer, nets, [crops, crops]))
+    throughput = 2 * len(crops) / (time.perf_counter() - begun)
+size = sum(f.locate().stat().st_size for f in files(sys.argv[5]) if f.locate().is_file())
+print(ready - zero, latency, throughput, size / 1e6)
 np.save(sys.argv[4], answers)
 """
 
 
 def bench_runtimes(options: Options, dataset: Path, archive: Path) -> list[Goal]:
-    """Start and latency of one crop, one thread, in three runtimes; no goal, but a choice.
+    """Start, latency, throughput and installed size of three runtimes; no goal, but a choice.
 
-    OpenCV can't read the .tflite with its second output, and gets the ONNX form of it.
+    One crop at a time: latency with one thread, throughput with two. OpenCV can't read the .tflite
+    with its second output, and gets the ONNX form of it.
     """
     name = options.output / "hematovision"
     shutil.copy(options.model / "hematovision.tflite", f"{name}.tflite")
@@ -251,23 +268,25 @@ def bench_runtimes(options: Options, dataset: Path, archive: Path) -> list[Goal]
     time_process(*convert)
     crops = load_archive(archive, ["test"]).splits["test"].X[:300] / np.float32(255)
     np.save(options.output / "crops.npy", crops)
+    packages = {
+        "LiteRT": "ai-edge-litert",
+        "ONNX Runtime": "onnxruntime",
+        "OpenCV": "opencv-python-headless",
+    }
     goals, reference = [], None
-    for kind in ("LiteRT", "ONNX Runtime", "OpenCV"):
+    for kind, package in packages.items():
         answers = options.output / "answers.npy"
-        arguments = [
-            "-c",
-            RUNTIME,
-            kind,
-            str(name),
-            str(options.output / "crops.npy"),
-            str(answers),
-        ]
-        printed = subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-        start, latency = map(float, printed.stdout.split())
+        arguments = [kind, str(name), str(options.output / "crops.npy"), str(answers), package]
+        command = [sys.executable, "-c", RUNTIME, *arguments]
+        printed = subprocess.run(command, capture_output=True, check=True)
+        start, latency, throughput, size = map(float, printed.stdout.split())
         found = np.load(answers)
         reference = found if reference is None else reference
         difference = np.abs(found - reference).max()
-        value = f"{1000 * start:.0f} ms to the first answer, {1000 * latency:.2f} ms a crop"
+        value = (
+            f"{1000 * start:.0f} ms to the first answer, {1000 * latency:.2f} ms a crop, "
+            f"{throughput:.0f} a second in two threads, {size:.0f} MB installed"
+        )
         goals.append(
             Goal(f"runtime: {kind}", value, f"differs by {difference:.0e}", difference < 1e-3)
         )
