@@ -168,8 +168,8 @@ def explain_segment(
 
 
 def read_field(path: Path) -> tuple[Path, np.ndarray] | UserError:
-    """`path` and the field there, (height, width, 3) uint8 RGB; a UserError instead if it's unreadable
-    or too large."""
+    """`path` and its field (height, width, 3) uint8; a UserError instead if it's unreadable or too
+    large."""
     try:
         data = path.read_bytes()
         # Pixels compress a thousandfold: a small file may be more than memory holds.
