@@ -34,14 +34,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    import subprocess
 
 HERE = Path(__file__).resolve().parent
 SPLITS = ("train", "val", "test")
@@ -724,11 +721,8 @@ def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
 # --- write and tell -------------------------------------------------------------------------------
 
 
-def write_archive(
-    path: Path, arrays: dict[str, np.ndarray | Crops | Callable[[], np.ndarray]], workers: int
-) -> None:
-    """Write a compressed .npz of arrays, of what functions return when their turn has come, and of
-    crops, cut on the way, as float16 in [0, 1].
+def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: int) -> None:
+    """Write a compressed .npz of arrays, and of crops, cut on the way, as float16 in [0, 1].
 
     With ISA-L's deflate, whose level 2 makes a smaller file than NumPy's float32 at zlib's level 6,
     some forty times faster.
@@ -738,7 +732,7 @@ def write_archive(
     from stream_zip import ZIP_64, stream_zip
 
     def pieces(name: str) -> Iterator[bytes]:
-        array = arrays[name]() if callable(arrays[name]) else arrays[name]
+        array = arrays[name]
         lazy = isinstance(array, Crops)
         kind = np.dtype(np.float16) if lazy else array.dtype
         header = {"descr": kind.str, "fortran_order": False, "shape": array.shape}
@@ -846,43 +840,11 @@ def check_classes(named: dict[str, np.ndarray], task: str, how: str) -> list[str
     return classes
 
 
-def start_encoder() -> subprocess.Popen[str]:
-    """scikit-learn's LabelEncoder in a process of its own, for `encode_labels`.
+def encode_labels(classes: Sequence[str], names: np.ndarray) -> np.ndarray:
+    """Index into the sorted `classes` of each name, (n,) int64, by scikit-learn's LabelEncoder."""
+    from sklearn.preprocessing import LabelEncoder
 
-    To import it takes as long as to read BCCD, under Python's lock: in a thread of this process it
-    would stand in the way of those that read.
-    """
-    import subprocess
-
-    code = (
-        "import sys; sys.path = [p for p in sys.path if p]\n"  # not what lies about in this folder
-        "import json\n"
-        "from sklearn.preprocessing import LabelEncoder\n"
-        "for classes, names in map(json.loads, sys.stdin):\n"
-        "    print(LabelEncoder().fit(classes).transform(names).tolist(), flush=True)\n"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", code], encoding="utf-8", **pipes)
-
-
-def encode_labels(
-    encoder: subprocess.Popen[str], classes: Sequence[str], names: np.ndarray
-) -> np.ndarray:
-    """Index into the sorted `classes` of each name, (n,) int64, by what `start_encoder` started.
-
-    Raises UserError where it died, for one for want of scikit-learn.
-    """
-    try:
-        encoder.stdin.write(json.dumps([list(classes), names.tolist()]) + "\n")
-        encoder.stdin.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(BrokenPipeError):  # what it holds back can't be sent any more
-            encoder.stdin.close()
-    answer = encoder.stdout.readline()
-    if not answer:
-        why = (encoder.stderr.read().strip() or "it was stopped").splitlines()[-1]
-        raise UserError(f"scikit-learn: can't encode labels ({why}); install requirements.txt")
-    return np.array(json.loads(answer), np.int64)
+    return LabelEncoder().fit(classes).transform(names).astype(np.int64)  # an empty split too
 
 
 def summarise(metadata: dict, output: Path, seconds: float) -> str:
@@ -941,23 +903,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.download:
         download_bccd(HERE / "data")
     root = find_dataset(options.data_dir)
-    with start_encoder() as encoder:
-        fields, left_out = read_dataset(root, options.workers)
-        by_split, how = split_fields(fields, root, options.split, options.seed)
-        left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
-        arrays: dict[str, Any] = {}
-        for split in SPLITS:
-            of_split, dropped = build_split(by_split[split], split, options)
-            arrays |= of_split
-            left_out += dropped
-        named = {s: name_classes(arrays[f"label_{s}"], options.task) for s in SPLITS}
-        classes = check_classes(named, options.task, how)
-        encode = functools.partial(encode_labels, encoder, classes)
-        arrays |= {f"y_{s}": functools.partial(encode, named[s]) for s in SPLITS}
-        metadata = describe(options, root, how, fields, by_split, named, classes, left_out)
-        arrays["classes"] = np.array(classes, str)
-        arrays["metadata"] = np.array(json.dumps(metadata))
-        write_archive(options.output, arrays, options.workers)
+    fields, left_out = read_dataset(root, options.workers)
+    by_split, how = split_fields(fields, root, options.split, options.seed)
+    left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
+    arrays: dict[str, Any] = {}
+    for split in SPLITS:
+        of_split, dropped = build_split(by_split[split], split, options)
+        arrays |= of_split
+        left_out += dropped
+    named = {s: name_classes(arrays[f"label_{s}"], options.task) for s in SPLITS}
+    classes = check_classes(named, options.task, how)
+    arrays |= {f"y_{s}": encode_labels(classes, named[s]) for s in SPLITS}
+    metadata = describe(options, root, how, fields, by_split, named, classes, left_out)
+    arrays["classes"] = np.array(classes, str)
+    arrays["metadata"] = np.array(json.dumps(metadata))
+    write_archive(options.output, arrays, options.workers)
     if options.preview:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
     print(summarise(metadata, options.output, time.perf_counter() - start))
