@@ -15,7 +15,6 @@ import base64
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
@@ -38,7 +37,6 @@ from preprocess_data import (
     HERE,
     UserError,
     command,
-    find_dataset,
     option,
     parse_options,
     progress,
@@ -89,9 +87,6 @@ class Options:
     model: Path = option(Path("model"), "folder that train_model.py wrote")
     output_dir: Path = option(Path("report"), "folder for the report")
     compare: Path | None = option(None, "folder of a second model to put beside the first")
-    data_dir: Path | None = option(
-        None, "dataset with the fields to show (default: where preprocess_data.py found it)"
-    )
     resamples: int = option(1000, "bootstrap resamples of the fields, for the intervals; 0: none")
     seed: int = option(42, "seed of the bootstrap and of the choice of heat maps")
     workers: int = option(os.cpu_count() or 1, "crops classified side by side")
@@ -769,35 +764,16 @@ def describe_crop(
     }
 
 
-def find_fields(archive: Archive, data_dir: Path | None) -> Path | None:
-    """The folder with the archive's fields; None where it isn't on this machine."""
-    if data_dir is not None:
-        return find_dataset(data_dir) / "JPEGImages"
-    known = archive.metadata.get("data_dir")
-    folder = Path(known, "JPEGImages") if known else None
-    return folder if folder and folder.is_dir() else None
-
-
-def show_fields(
-    rows: Sequence[dict[str, Any]], folder: Path | None, digests: dict[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Picture and size of the fields that `rows` come from, as far as they are in `folder`.
-
-    A file of another content than the archive was cut from is left out.
-    """
+def show_fields(rows: Sequence[dict[str, Any]], fields: FieldSplit) -> dict[str, dict[str, Any]]:
+    """Picture and size of the fields that `rows` come from, as the archive carries them."""
+    files = dict(fields.files())
     shown: dict[str, dict[str, Any]] = {}
-    names = list(dict.fromkeys(row["source"] for row in rows))
-    for name in names[:MOST_FIELDS] if folder else ():
-        try:
-            data = (folder / name).read_bytes()
-            image = read_image(folder / name, data)
-        except (OSError, UserError):
-            continue
-        if hashlib.sha256(data).hexdigest() == digests.get(name):
-            height, width = image.shape[:2]
-            scale = min(1, FIELD_WIDTH / width)
-            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            shown[name] = {"picture": embed(small, 80), "width": width, "height": height}
+    for name in list(dict.fromkeys(row["source"] for row in rows))[:MOST_FIELDS]:
+        image = read_image(Path(name), files[name])
+        height, width = image.shape[:2]
+        scale = min(1, FIELD_WIDTH / width)
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        shown[name] = {"picture": embed(small, 80), "width": width, "height": height}
     return shown
 
 
@@ -1229,7 +1205,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     archive = load_archive(options.data, ["test"])
     test, classes = archive.splits["test"], classifier.classes
     y = match_classes(archive, classifier, options.data)
-    folder = find_fields(archive, options.data_dir)
     seen = count_seen(archive, classifier, options.model)
 
     answers = ask(classifier, test.X, options.workers)
@@ -1272,7 +1247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         worst_fields=[
             row | {side: embed(row[side], 85) for side in ("annotated", "found")} for row in worst
         ],
-        fields=show_fields(listed, folder, archive.metadata["field_sha256"]["test"]),
+        fields=show_fields(listed, archive.fields["test"]),
     )
     write_report(options.output_dir, metrics, rows, page)
     for i, row in enumerate(worst):

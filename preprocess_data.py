@@ -869,7 +869,6 @@ def summarise(metadata: dict, output: Path, seconds: float) -> str:
 
 def describe(
     options: Options,
-    root: Path,
     how: str,
     fields: Sequence[Field],
     by_split: dict[str, list[Field]],
@@ -889,7 +888,6 @@ def describe(
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
         "counts": {s: {k: int((named[s] == k).sum()) for k in classes} for s in SPLITS},
         "left_out": {reason: n for reason, n in left_out.items() if n},
-        "data_dir": str(root.resolve()),
         "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
     }
@@ -914,7 +912,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = {s: name_classes(arrays[f"label_{s}"], options.task) for s in SPLITS}
     classes = check_classes(named, options.task, how)
     arrays |= {f"y_{s}": encode_labels(classes, named[s]) for s in SPLITS}
-    metadata = describe(options, root, how, fields, by_split, named, classes, left_out)
+    metadata = describe(options, how, fields, by_split, named, classes, left_out)
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(json.dumps(metadata))
     write_archive(options.output, arrays, options.workers)
