@@ -22,7 +22,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +72,15 @@ class Options:
     )
     min_probability: float | None = option(
         None,
-        "with --field: also list cells from this probability up, 0.01 to 1, uncounted",
+        "with --field: also list cells from this probability up, uncounted",
+        low=0.01,
+        high=1,
         metavar="P",
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
-    workers: int = option(os.cpu_count() or 1, "images looked at side by side; threads for a field")
+    workers: int = option(
+        os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
+    )
 
 
 def choose_model(folder: Path | None) -> tuple[Path, str]:
@@ -119,14 +123,6 @@ def predict_segment(classifier: Classifier, path: Path) -> dict[str, Any] | User
     }
 
 
-def map_ahead(
-    work: Callable[[Path], Any], paths: Sequence[Path], workers: int, ahead: int
-) -> Iterator[Any]:
-    """Results in the order of `paths`, a few ahead of the reader: memory stays flat."""
-    with ThreadPoolExecutor(workers) as pool:
-        yield from run_ahead(pool, work, paths, ahead)
-
-
 def skip_unreadable(results: Iterable[Any], total: int, failed: list[UserError]) -> Iterator[Any]:
     """Pass on the results, but say and collect in `failed` the errors among them.
 
@@ -146,7 +142,10 @@ def predict_segments(
     classifier: Classifier, paths: Sequence[Path], workers: int
 ) -> Iterator[dict[str, Any] | UserError]:
     """Answers in the order of `paths`."""
-    return map_ahead(lambda path: predict_segment(classifier, path), paths, workers, 4 * workers)
+    with ThreadPoolExecutor(workers) as pool:
+        yield from run_ahead(
+            pool, lambda path: predict_segment(classifier, path), paths, 4 * workers
+        )
 
 
 def explain_segment(
@@ -292,7 +291,8 @@ def count_fields(options: Options, paths: Sequence[Path], folder: Path, notice: 
     totals, header = np.zeros(len(detector.labels), int), not options.json
     with contextlib.ExitStack() as stack:
         target = None
-        fields = map_ahead(read_field, paths, 1, 2)
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        fields = run_ahead(pool, read_field, paths, 2)
         for path, image in skip_unreadable(fields, len(paths), failed):
             if notice:
                 say(notice)
@@ -335,17 +335,12 @@ def count_large(image: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
 
 def check_options(options: Options, images: Sequence[Path]) -> None:
     """Refuse values that no later step could use."""
-    if options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
     if not options.field and (options.output or options.min_probability is not None):
         raise UserError("--output and --min-probability want --field: a segment has no cells")
     if options.field and options.explain:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
-    least = options.min_probability
-    if least is not None and not 0.01 <= least <= 1:
-        raise UserError(f"--min-probability {least}: not between 0.01 and 1")
     if options.output and options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output}: is a file; name a folder")
     if options.explain and options.explain.suffix.lower() != ".png":

@@ -19,6 +19,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 import tempfile
@@ -60,9 +61,21 @@ class UserError(Exception):
     """Something the user can put right; shown as one line ``error: ...`` with exit status 2."""
 
 
-def option(default: Any, help: str, **extra: Any) -> Any:
-    """Declare one field of an options dataclass: its default, and the line `--help` shows."""
-    return dataclasses.field(default=default, metadata={"help": help, **extra})
+def option(
+    default: Any, help: str, low: float | None = None, high: float | None = None, **extra: Any
+) -> Any:
+    """Declare one field of an options dataclass: its default, the line `--help` shows, and the
+    range that a number must lie in, ends included."""
+    return dataclasses.field(
+        default=default, metadata={"help": help, "low": low, "high": high, **extra}
+    )
+
+
+def describe_range(low: float | None, high: float | None) -> str:
+    """The range of an option in words; empty without one."""
+    if low is None:
+        return ""
+    return f"{low} or more" if high is None else f"{low} to {high}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,11 +92,12 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
     )
     hints = typing.get_type_hints(cls)
     for f in dataclasses.fields(cls):
-        extra = {k: v for k, v in f.metadata.items() if k != "help"}
+        extra = {k: v for k, v in f.metadata.items() if k not in ("help", "low", "high")}
         kind = hints[f.name]
         if isinstance(kind, types.UnionType):
             kind = typing.get_args(kind)[0]
-        text = f.metadata["help"]
+        span = describe_range(f.metadata["low"], f.metadata["high"])
+        text = f.metadata["help"] + (f", {span}" if span else "")
         if f.default not in (None, dataclasses.MISSING, False, ()):
             text += f" (default: {f.default})"
         if "nargs" in extra:
@@ -96,7 +110,14 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
         else:
             extra.update(type=kind, metavar=extra.get("metavar", kind.__name__.upper()))
         parser.add_argument("--" + f.name.replace("_", "-"), default=f.default, help=text, **extra)
-    return cls(**vars(parser.parse_args(argv)))
+    options = cls(**vars(parser.parse_args(argv)))
+    for f in dataclasses.fields(cls):
+        value, low, high = getattr(options, f.name), f.metadata["low"], f.metadata["high"]
+        # "Not within", rather than "outside of", refuses NaN too.
+        if None not in (value, low) and not low <= value <= (math.inf if high is None else high):
+            name = "--" + f.name.replace("_", "-")
+            raise UserError(f"{name} {value}: wants {describe_range(low, high)}")
+    return options
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
@@ -129,23 +150,12 @@ def say(text: str) -> None:
 
 def progress(items: Iterable, total: int, label: str) -> Iterator:
     """Iterate with a bar on stderr, shown only where the work lasts over a second."""
-    items, start = enumerate(items), time.perf_counter()
-    for done, item in items:
-        yield item
-        waited = time.perf_counter() - start
-        if waited > 1:
-            from tqdm import tqdm  # takes a while itself
+    from tqdm import tqdm
 
-            pace = 0.1 if sys.stderr.isatty() else 10  # seconds: no flood in a log file
-            with tqdm(
-                total=total, desc=label, leave=False, mininterval=pace, miniters=1, delay=0.01,
-                smoothing=0,
-            ) as bar:  # fmt: skip
-                bar.start_t -= waited
-                bar.update(done + 1)
-                for _, rest in items:
-                    yield rest
-                    bar.update()
+    pace = 0.1 if sys.stderr.isatty() else 10  # seconds: no flood in a log file
+    yield from tqdm(
+        items, label, total, leave=False, mininterval=pace, miniters=1, delay=1, smoothing=0
+    )
 
 
 def run_ahead(
@@ -185,18 +195,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~current_umask())
+        os.umask(mask := os.umask(0))  # mkstemp ignores it, and a user's files should follow it
+        os.chmod(name, 0o666 & ~mask)
         os.replace(name, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-
-
-def current_umask() -> int:
-    """The process's umask, which mkstemp ignores and a user's files should follow."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -208,14 +212,14 @@ class Options:
         None, "folder with JPEGImages/ and Annotations/ (default: data/ or data/sample/)"
     )
     output: Path = option(Path("preprocessed_data.npz"), "archive to write")
-    image_size: int = option(96, "side of a crop in pixels, 32 to 512")
+    image_size: int = option(96, "side of a crop in pixels", low=32, high=512)
     task: Literal["binary", "multiclass"] = option("binary", "RBC against the rest, or all labels")
     split: Literal["auto", "official", "random", "test"] = option(
         "auto", "official lists, 70/15/15 random, everything to test, or official if there"
     )
-    background: float = option(0.25, "cell-free patches to add, per annotated box")
-    seed: int = option(42, "seed of the random split and of the background patches")
-    workers: int = option(os.cpu_count() or 1, "threads that read fields")
+    background: float = option(0.25, "cell-free patches to add, per annotated box", low=0, high=10)
+    seed: int = option(42, "seed of the random split and of the background patches", low=0)
+    workers: int = option(os.cpu_count() or 1, "threads that read fields", low=1)
     preview: Path | None = option(None, "also write a contact sheet of crops, a .png")
     download: bool = option(False, "first fetch the BCCD dataset (MIT licence, 8 MB) into data/")
 
@@ -897,7 +901,8 @@ def describe(
 def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
-    check_options(options)
+    if options.preview and options.preview.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
     if options.download:
         download_bccd(HERE / "data")
     root = find_dataset(options.data_dir)
@@ -920,20 +925,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
     print(summarise(metadata, options.output, time.perf_counter() - start))
     return 0
-
-
-def check_options(options: Options) -> None:
-    """Refuse values that no later step could use."""
-    if not 32 <= options.image_size <= 512:
-        raise UserError(f"--image-size {options.image_size}: not between 32 and 512")
-    if not 0 <= options.background <= 10:
-        raise UserError(f"--background {options.background}: not between 0 and 10")
-    if options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
-    if options.seed < 0:
-        raise UserError(f"--seed {options.seed}: not below 0")
-    if options.preview and options.preview.suffix.lower() not in IMAGE_SUFFIXES:
-        raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
 
 
 if __name__ == "__main__":
