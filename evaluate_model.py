@@ -87,9 +87,11 @@ class Options:
     model: Path = option(Path("model"), "folder that train_model.py wrote")
     output_dir: Path = option(Path("report"), "folder for the report")
     compare: Path | None = option(None, "folder of a second model to put beside the first")
-    resamples: int = option(1000, "bootstrap resamples of the fields, for the intervals; 0: none")
-    seed: int = option(42, "seed of the bootstrap and of the choice of heat maps")
-    workers: int = option(os.cpu_count() or 1, "crops classified side by side")
+    resamples: int = option(
+        1000, "bootstrap resamples of the fields, for the intervals (0: none)", low=0
+    )
+    seed: int = option(42, "seed of the bootstrap and of the choice of heat maps", low=0)
+    workers: int = option(os.cpu_count() or 1, "crops classified side by side", low=1)
 
 
 class Answers(NamedTuple):
@@ -204,8 +206,12 @@ def score_classes(
 def score_weighted(
     y: np.ndarray, proba: np.ndarray, predicted: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The headline figures, each (r,), for weights (r, n); see `score`.
+    """The headline figures, each (r,), for labels (n,), probabilities (n, k) and weights (r, n).
 
+    With two classes, precision, recall, f1, roc_auc, average_precision and brier are RBC's, the
+    second class's; with more they are means over the classes present (brier: the sum over classes).
+    `ece` compares the probability of the likeliest class with how often it is right.
+    A figure that needs a class which is absent is NaN.
     And those of each class, (r, k), under names such as "recall by class".
     """
     k = proba.shape[1]
@@ -242,20 +248,6 @@ def mean_present(values: np.ndarray) -> np.ndarray:
     present = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(present, values, 0).sum(axis=1) / present.sum(axis=1)
-
-
-def score(
-    y: np.ndarray, proba: np.ndarray, predicted: np.ndarray, weight: np.ndarray
-) -> dict[str, float]:
-    """The headline figures for labels (n,), probabilities (n, k) and weights (n,) of the crops.
-
-    With two classes, precision, recall, f1, roc_auc, average_precision and brier are RBC's, the
-    second class's; with more they are means over the classes present (brier: the sum over classes).
-    `ece` compares the probability of the likeliest class with how often it is right.
-    A figure that needs a class which is absent is NaN.
-    """
-    found = score_weighted(y, proba, predicted, weight[np.newaxis])
-    return {name: float(found[name][0]) for name in HEADLINE}
 
 
 def trace_curves(y: np.ndarray, proba: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -332,26 +324,13 @@ def find_scarce(y: np.ndarray, source: np.ndarray, k: int) -> list[str]:
 def find_intervals(
     draws: dict[str, np.ndarray], y: np.ndarray, source: np.ndarray, k: int, suffix: str = ""
 ) -> dict[str, list[float] | None]:
-    """Intervals of the headline figures in `draws`, whose names end with `suffix`."""
-    scarce = find_scarce(y, source, k)
-    return {n: None if n in scarce else find_interval(draws.get(n + suffix)) for n in HEADLINE}
-
-
-def bootstrap(
-    y: np.ndarray,
-    proba: np.ndarray,
-    predicted: np.ndarray,
-    source: np.ndarray,
-    resamples: int,
-    seed: int,
-) -> dict[str, list[float] | None]:
-    """95 % intervals of the headline figures: fields drawn with replacement, crops with them.
+    """95 % intervals of the headline figures in `draws`, whose names end with `suffix`.
 
     Percentile bootstrap over clusters (Davison and Hinkley, 1997). None where a figure could not be
     computed in most resamples, or rests on too few examples.
     """
-    draws = resample(lambda w: score_weighted(y, proba, predicted, w), source, resamples, seed)
-    return find_intervals(draws, y, source, proba.shape[1])
+    scarce = find_scarce(y, source, k)
+    return {n: None if n in scarce else find_interval(draws.get(n + suffix)) for n in HEADLINE}
 
 
 # --- measure --------------------------------------------------------------------------------------
@@ -574,7 +553,8 @@ class FieldAnswers(NamedTuple):
 def ask_fields(detector: Detector, fields: FieldSplit) -> FieldAnswers:
     """Find the cells of every test field. Boxes of labels unknown to the model are left out."""
     answers = FieldAnswers([], [], [], [], detector.labels)
-    code = np.array([index_of(detector.labels, label) for label in fields.label.tolist()], int)
+    index = {label: k for k, label in enumerate(detector.labels)}
+    code = np.array([index.get(label, -1) for label in fields.label.tolist()], int)
     for i, (name, data) in enumerate(progress(fields.files(), len(fields.name), "finding cells")):
         mine = (fields.index == i) & (code >= 0)
         found = detector.find(read_image(Path(name), data), LEAST)
@@ -583,10 +563,6 @@ def ask_fields(detector: Detector, fields: FieldSplit) -> FieldAnswers:
         answers.found.append(found)
         answers.counted.append(found.pick(detector.is_counted(found)))
     return answers
-
-
-def index_of(labels: Sequence[str], label: str) -> int:
-    return labels.index(label) if label in labels else -1
 
 
 def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
@@ -1198,8 +1174,6 @@ def write_report(
 def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
-    if options.resamples < 0 or options.workers < 1 or options.seed < 0:
-        raise UserError("--resamples and --seed want 0 or more, --workers at least 1")
     classifier = Classifier.load(options.model)
     second = load_second(options.compare, classifier) if options.compare else None
     archive = load_archive(options.data, ["test"])

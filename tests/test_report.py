@@ -97,7 +97,7 @@ def test_intervals_are_percentiles_of_the_same_resamples() -> None:
     by_field = drawn["weight"].reshape(300, 12, 10)
     assert (by_field == by_field[:, :, :1]).all()
     low, high = np.percentile(drawn["accuracy"], [2.5, 97.5])
-    found = E.bootstrap(y, proba, proba.argmax(axis=1), source, 300, 7)
+    found = E.find_intervals(drawn, y, source, 2)
     assert found["accuracy"] == pytest.approx([low, high])
 
 
