@@ -82,11 +82,12 @@ class Options:
     weights: str = option(
         "auto", "start from: auto, imagenet, bundled, none, or a MobileNetV2 weights file"
     )
-    epochs: int = option(4, "passes over the training crops while fine-tuning, 0 to 1000")
+    epochs: int = option(4, "passes over the training crops while fine-tuning", low=0, high=1000)
     field_epochs: int = option(
-        36, "passes over the training fields to learn to find cells in them, 0 (don't) to 1000"
-    )
-    seed: int = option(42, "seed of everything random")
+        36, "passes over the training fields to learn to find cells in them (0: don't)",
+        low=0, high=1000,
+    )  # fmt: skip
+    seed: int = option(42, "seed of everything random", low=0)
 
 
 # --- the archive ----------------------------------------------------------------------------------
@@ -588,14 +589,12 @@ def fine_tune(
     return history
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
-
-
-def log_loss(logits: np.ndarray, code: np.ndarray) -> float:
+def measure_loss(logits: np.ndarray, code: np.ndarray) -> float:
     """Mean negative log-likelihood of the true classes, in nats."""
-    return float(-np.log(np.maximum(softmax(logits)[np.arange(len(code)), code], 1e-12)).mean())
+    from scipy.special import softmax
+    from sklearn.metrics import log_loss
+
+    return float(log_loss(code, softmax(logits, axis=1), labels=np.arange(logits.shape[1])))
 
 
 def fit_temperature(logits: np.ndarray, code: np.ndarray) -> float:
@@ -603,7 +602,7 @@ def fit_temperature(logits: np.ndarray, code: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     best = minimize_scalar(
-        lambda log_t: log_loss(logits / np.exp(log_t), code),
+        lambda log_t: measure_loss(logits / np.exp(log_t), code),
         bounds=(np.log(0.25), np.log(4)),
         method="bounded",
     )
@@ -744,13 +743,13 @@ def check_export(keras_answers: np.ndarray, exported_answers: np.ndarray) -> flo
 
 def score_validation(proba: np.ndarray, y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """The validation figures of the model card; those of the test split are evaluate_model.py's."""
-    from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
+    from sklearn.metrics import balanced_accuracy_score, log_loss, matthews_corrcoef
 
     return {
         "accuracy": float((predicted == y).mean()),
         "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
         "mcc": float(matthews_corrcoef(y, predicted)),
-        "log_loss": float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean()),
+        "log_loss": float(log_loss(y, proba, labels=np.arange(proba.shape[1]))),
         "crops": len(y),
     }
 
@@ -961,7 +960,7 @@ def fit_network(
     def judge() -> dict[str, float]:
         found = network.trainer.predict(val_activations, batch_size=128, verbose=0)
         right = (found.argmax(axis=1) == val_code).mean()
-        return {"val_loss": log_loss(found, val_code), "val_accuracy": float(right)}
+        return {"val_loss": measure_loss(found, val_code), "val_accuracy": float(right)}
 
     network.head.set_weights(fit_head(features, code))
     history = [{"phase": "head", "epoch": 0, **judge()}]
@@ -1005,10 +1004,6 @@ def add_views(split: Split, seed: Sequence[int]) -> Split:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    if not 0 <= options.epochs <= 1000 or not 0 <= options.field_epochs <= 1000:
-        raise UserError("--epochs and --field-epochs want 0 to 1000")
-    if options.seed < 0:
-        raise UserError("--seed wants 0 or more")
     clock = Clock()
     archive = load_archive(options.data, ["train", "val"])
     check_archive(archive, options.data)
