@@ -19,6 +19,7 @@ each field, so that it also sees crowds in which every cell is known.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from preprocess_data import (
     progress,
     quiet_stderr,
     read_image,
+    run_ahead,
     say,
 )
 
@@ -859,25 +861,20 @@ def fit_network(
     for epoch in range(1, epochs + 1):
         order = rng.permutation(len(fields))
         losses = []
+        batches = []
+        for start in range(0, len(order), BATCH):
+            window = int(rng.choice(len(WINDOWS), p=chances))
+            # The last batch is filled up: a batch of another size would be compiled anew.
+            chosen = np.resize(order[start:], min(BATCH, max(len(order), 1)))[:BATCH]
+            chosen = np.resize(chosen, BATCH)
+            batches += [(fields[i], course, window, [seed, epoch, start, n])
+                        for n, i in enumerate(chosen)]  # fmt: skip
         with ThreadPoolExecutor() as pool:
-            batches = []
-            for start in range(0, len(order), BATCH):
-                window = int(rng.choice(len(WINDOWS), p=chances))
-                # The last batch is filled up: a batch of another size would be compiled anew.
-                chosen = np.resize(order[start:], min(BATCH, max(len(order), 1)))[:BATCH]
-                chosen = np.resize(chosen, BATCH)
-                batches.append([(fields[i], course, window, [seed, epoch, start, n])
-                                for n, i in enumerate(chosen)])  # fmt: skip
-
-            def submit(batch: list) -> list:
-                return [pool.submit(draw_view, *view) for view in batch]
-
-            ahead = [submit(batch) for batch in batches[:2]]
-            for number in progress(range(len(batches)), len(batches), f"fields, epoch {epoch}"):
-                views = [view.result() for view in ahead.pop(0)]
-                if number + 2 < len(batches):
-                    ahead.append(submit(batches[number + 2]))
-                losses.append(float(step(*map(np.stack, zip(*views, strict=True)))))
+            views = run_ahead(pool, lambda view: draw_view(*view), batches, 2 * BATCH)
+            count = len(batches) // BATCH
+            for _ in progress(range(count), count, f"fields, epoch {epoch}"):
+                batch = itertools.islice(views, BATCH)
+                losses.append(float(step(*map(np.stack, zip(*batch, strict=True)))))
         history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
         say(f"fields {epoch}: loss {history[-1]['loss']:.4f}")
         if epoch in anew and course.doubtful.any():
