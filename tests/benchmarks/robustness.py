@@ -21,9 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import numpy as np
 
-from field_detector import FieldSplit
-from preprocess_data import command, option, parse_options, read_image, square_crop
-from train_model import BLUE, GREY, Classifier, Split, load_archive, new_figure, save_figure
+from hematovision.archive import FieldSplit, Split, load_archive
+from hematovision.classifier import Classifier
+from hematovision.console import command, option, parse_options
+from hematovision.figures import BLUE, GREY, new_figure, save_figure
+from hematovision.images import read_image, square_crop
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -95,7 +97,7 @@ CHANGES: dict[str, tuple[str, Callable[..., np.ndarray] | None, tuple[float, ...
 
 def cut_segments(split: Split, files: FieldSplit, scale: float) -> list[np.ndarray]:
     """The split's segments, their boxes scaled about the centre and clipped to the field."""
-    fields = {name: read_image(Path(name), data) for name, data in files.files()}
+    fields = {name: read_image(Path(name), data) for name, data, *_ in files.read(())}
     segments = []
     for name, (xmin, ymin, xmax, ymax) in zip(split.source, split.box, strict=True):
         height, width = fields[name].shape[:2]
