@@ -174,7 +174,8 @@ def read_png(data: bytes) -> Header:
         at = end + 4
     if kind != b"IEND" or "width" not in facts or not pixels:
         raise FormatError(DAMAGED)
-    cost = 12 if facts["bits"] > 8 else 8 if alpha else 4
+    deep = facts["bits"] > 8
+    cost = (16 if deep else 8) if alpha else (12 if deep else 4)
     return Header("PNG", alpha=alpha, pages=pages, cost=cost, **facts)
 
 
