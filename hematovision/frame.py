@@ -161,15 +161,21 @@ def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:
     height, width = image.shape[:2]
     length = max(24, width // 25)
     kernel = np.ones((1, length), np.uint8)
+    high = np.ones((height // 25 // 3 + 2, 1), np.uint8)
     sample = np.ascontiguousarray(image[::3, :, 1])
     found = []
     for level, kind, most in ((LOW, cv2.THRESH_BINARY_INV, 0.2), (HIGH, cv2.THRESH_BINARY, 0.02)):
         _, drawn = cv2.threshold(sample, level, 1, kind)
-        runs = cv2.countNonZero(drawn)
-        if runs >= length:
-            runs = cv2.countNonZero(cv2.erode(drawn, kernel, borderValue=0))
+        if cv2.countNonZero(drawn) < length:
+            continue
+        runs = cv2.erode(drawn, kernel, borderValue=0)
         # Where so much is that bright, it is the ground, on which no bar of that kind can be seen.
-        if not 0 < runs < most * sample.size:
+        if not 0 < cv2.countNonZero(runs) < most * sample.size:
+            continue
+        # Nuclei have long runs too, but few that aren't high as well.
+        runs = cv2.dilate(runs, kernel, anchor=(length - 1 - length // 2, 0), borderValue=0)
+        runs -= cv2.morphologyEx(runs, cv2.MORPH_OPEN, high, borderValue=0)
+        if not cv2.countNonZero(cv2.erode(runs, kernel, borderValue=0)):
             continue
         green = cv2.extractChannel(image, 1)
         _, drawn = cv2.threshold(green, level, 1, kind)

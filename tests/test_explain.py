@@ -55,6 +55,20 @@ def test_predict_explains_its_answer(sample_run: SampleRun, tmp_path: Path) -> N
     assert min(cv2.imread(str(target)).shape[:2]) >= 400
 
 
+def test_predict_reads_what_it_explains_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def decode(*args: object) -> np.ndarray:
+        read.append(args)
+        return np.full((60, 60, 3), 200, np.uint8)
+
+    monkeypatch.setattr("hematovision.images.cv2.imdecode", decode)
+    assert run("predict.py", CELL, "--explain", tmp_path / "why.png").status == 0
+    assert len(read) == 1
+
+
 @pytest.mark.parametrize("args", [(CELL, CELL, "--explain", "why.png"), (CELL, "--explain", "why")])
 def test_predict_refuses_what_it_cannot_explain(
     args: tuple, sample_run: SampleRun, run: Run

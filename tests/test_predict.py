@@ -87,6 +87,40 @@ def test_a_folder_stands_for_its_images_by_name(
     assert names == [cells[1].name, "a.PNG", "b.png", "c.png"]
 
 
+def test_folders_are_looked_into_to_any_depth_and_other_files_are_told(
+    ask: Run, cells: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "TEST"
+    for name in ("EOSINOPHIL/a.png", "deep/er/b.png", "__MACOSX/._a.png", ".hidden/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cells[0], folder / name)
+    for name in ("phone.heic", "deep/slide.svs", "deep/more.heic"):
+        (folder / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    result = ask(folder, "--json")
+    assert result.status == 0
+    names = [str(Path(a["image"]).relative_to(folder)) for a in answers(result)]
+    assert names == [os.path.join("EOSINOPHIL", "a.png"), os.path.join("deep", "er", "b.png")]
+    assert f"notice: {folder}: 3 files passed over (2 .heic, 1 .svs)" in result.err
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "a.heic").write_bytes(b"x")
+    assert "1 .heic" in only_error(ask(foreign))
+
+
+def test_a_named_pipe_is_an_error_line_alone_and_passed_over_in_a_folder(
+    ask: Run, cells: list[Path], tmp_path: Path
+) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "not a regular file" in only_error(ask(tmp_path / "pipe.png"))
+    result = ask(cells[0].parent)
+    os.mkfifo(cells[0].parent / "pipe.png")
+    with_pipe = ask(cells[0].parent)
+    assert (with_pipe.status, with_pipe.out) == (0, result.out)
+    assert "passed over (1 .png)" in with_pipe.err
+
+
 def test_multiclass_names_the_likeliest_class(
     ask: Run, cells: list[Path], multiclass_run: SampleRun
 ) -> None:

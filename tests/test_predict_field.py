@@ -158,6 +158,23 @@ def test_a_whole_field_without_the_option_gets_a_notice(run: Run) -> None:
     assert "notice" not in result.err
 
 
+@pytest.mark.parametrize("size", [(320, 240), (240, 320), (256, 192)])
+def test_a_small_field_gets_the_notice_too(
+    run: Run, tmp_path: Path, size: tuple[int, int], bccd: Path
+) -> None:
+    field = read_image(bccd / "JPEGImages" / "BloodImage_00004.jpg")
+    field = field if size[0] > size[1] else np.ascontiguousarray(field.transpose(1, 0, 2))
+    small = write_png(tmp_path / "a.png", cv2.resize(field, size, interpolation=cv2.INTER_AREA))
+    result = run("predict.py", small, "--model", PRETRAINED)
+    assert result.status == 0
+    assert f"notice: {small} looks like a whole field (" in result.err
+
+
+def test_the_notice_is_said_once_however_many_fields(run: Run) -> None:
+    result = run("predict.py", *FIELDS[:3], "--model", PRETRAINED, "--workers", 3)
+    assert (result.status, result.err.count("looks like a whole field")) == (0, 1)
+
+
 def test_one_large_cell_gets_no_notice(run: Run, tmp_path: Path) -> None:
     cell = cv2.resize(read_image(SAMPLE / "segments" / "red_cell.png"), (400, 400))
     result = run("predict.py", write_png(tmp_path / "cell.png", cell), "--model", PRETRAINED)
