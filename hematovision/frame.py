@@ -17,7 +17,9 @@ QUARTER = 4
 CORNER = 6  # pixels, the side of the patch in each corner that is looked at first
 EVEN = 2  # grey levels that a bar differs from its corner by, and no smear so little
 BLACK, SHARE = 60, 0.3  # darker than this, and than this share of the brightest ground, is black
-SMALLEST, LARGEST_CELL = 0.03, 0.25  # of a picture: a disc of smear, a cell on blank ground
+# The smallest smear in a frame, in parts of the picture (larger than a cell on blank ground), and
+# how much of a frame may bulge into it: twilight has no sharp edge.
+BLACK_FRAME, EVEN_FRAME = (0.03, 0.2), (0.25, 0.03)
 RIM = 2  # places of a black frame's blurred inner rim
 LOW, HIGH = 50, 225  # lettering is darker or brighter in green, whatever its colour
 PLAIN = 10  # grey levels of spread along a scale bar
@@ -103,7 +105,7 @@ def grow_frame(image: np.ndarray, corners: list[tuple[int, int]]) -> np.ndarray:
             region = flood(fill_cells(value), seed, 255, black - int(value[seed[::-1]]))
         else:
             region = flood(small, seed, EVEN, EVEN)
-        if is_frame(region, SMALLEST if region_is_black else LARGEST_CELL):
+        if is_frame(region, *(BLACK_FRAME if region_is_black else EVEN_FRAME)):
             rim = RIM if region_is_black and not is_bar(region) else 1
             grown = cv2.dilate(region.astype(np.uint8), np.ones((2 * rim + 1, 2 * rim + 1)))
             frame |= grown.astype(bool)
@@ -128,8 +130,9 @@ def flood(small: np.ndarray, seed: tuple[int, int], below: int, above: int) -> n
     return mask[1:-1, 1:-1] > 0
 
 
-def is_frame(region: np.ndarray, smallest: float) -> bool:
-    """Whether what `region` leaves is one convex piece, `smallest` of the picture or more."""
+def is_frame(region: np.ndarray, smallest: float, bulge: float) -> bool:
+    """Whether what `region` leaves is one convex piece, `smallest` of the picture or more, but
+    for a share `bulge` of the region that bulges into it."""
     share = region.mean()
     if not 0.002 <= share <= 1 - smallest:
         return False
@@ -143,7 +146,7 @@ def is_frame(region: np.ndarray, smallest: float) -> bool:
     hull = np.zeros(region.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outline)), 1)
     inside = (region & (hull > 0)).sum()
-    return bool(inside < 0.2 * region.sum() and inside < 0.03 * largest.sum())
+    return bool(inside < bulge * region.sum() and inside < 0.03 * largest.sum())
 
 
 def is_bar(region: np.ndarray) -> bool:
