@@ -158,13 +158,15 @@ def is_bar(region: np.ndarray) -> bool:
 def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Scale bars with the lettering beside them, each as left, top, right, bottom in pixels.
 
-    A bar is a long, thin rectangle that stands out from what is above and below, as nothing in a
-    smear does. Black and white, red, green and yellow: all of them are extreme in green.
+    A bar is a long, thin rectangle, a fourteenth of the picture or more, that stands out from what
+    is above and below, as nothing in a smear does. Black and white, red, green and yellow: all of
+    them are extreme in green.
     """
     height, width = image.shape[:2]
-    length = max(24, width // 25)
+    # Odd, so that an opening stays where it is.
+    length, thickest = max(24, width // 14) | 1, max(6, height // 40)
     kernel = np.ones((1, length), np.uint8)
-    high = np.ones((height // 25 // 3 + 2, 1), np.uint8)
+    high = np.ones((thickest // 3 + 2 | 1, 1), np.uint8)
     sample = np.ascontiguousarray(image[::3, :, 1])
     found = []
     for level, kind, most in ((LOW, cv2.THRESH_BINARY_INV, 0.2), (HIGH, cv2.THRESH_BINARY, 0.02)):
@@ -175,17 +177,16 @@ def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:
         # Where so much is that bright, it is the ground, on which no bar of that kind can be seen.
         if not 0 < cv2.countNonZero(runs) < most * sample.size:
             continue
-        # Nuclei have long runs too, but few that aren't high as well.
-        runs = cv2.dilate(runs, kernel, anchor=(length - 1 - length // 2, 0), borderValue=0)
-        runs -= cv2.morphologyEx(runs, cv2.MORPH_OPEN, high, borderValue=0)
-        if not cv2.countNonZero(cv2.erode(runs, kernel, borderValue=0)):
+        # Nuclei have long runs too, but hardly where they aren't high as well.
+        thin = drawn - cv2.morphologyEx(drawn, cv2.MORPH_OPEN, high, borderValue=0)
+        if not cv2.countNonZero(cv2.erode(thin, kernel, borderValue=0)):
             continue
         green = cv2.extractChannel(image, 1)
         _, drawn = cv2.threshold(green, level, 1, kind)
         opened = cv2.morphologyEx(drawn, cv2.MORPH_OPEN, kernel, borderValue=0)
         _, _, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
         for x, y, w, h, area in stats[1:].tolist():
-            thin = 2 <= h <= height // 25 and w >= 6 * h and area >= 0.9 * w * h
+            thin = 2 <= h <= thickest and w >= 6 * h and area >= 0.9 * w * h
             if thin and y > 0 and y + h < height:
                 beside = [green[k, x : x + w] for k in (y - 3, y + h + 2) if 0 <= k < height]
                 core = image[y + h // 3 : y + h - h // 3, x + 2 : x + w - 2]
