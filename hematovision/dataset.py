@@ -95,11 +95,10 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> None:
     for dataset in datasets:
         counts += dataset.count_labels()
     unified = unify_labels(counts, renames)
-    for line in tell_merges(unified, counts):
-        say(line)
+    datasets[0].findings.notices += tell_merges(unified, counts)
     dropped = {label: counts[label] for label, name in unified.items() if name is None}
     if dropped:
-        say(f"labels dropped: {tell_counts(dropped)}")
+        datasets[0].findings.notices.append(f"labels dropped: {tell_counts(dropped)}")
     for dataset in datasets:
         spelt: defaultdict[str, set[str]] = defaultdict(set)
         for label in dataset.count_labels():
@@ -234,7 +233,7 @@ def join(
                 owner.unboxed, owner.complete = field.unboxed, field.complete
         owners |= mine
         if same:
-            say(
+            datasets[i].findings.notices.append(
                 f"{datasets[i].lab}: {same} of {len(digests[i])} pictures are in another dataset "
                 f"too; its boxes are taken for {better} of them, for they are more"
             )
