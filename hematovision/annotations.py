@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import codecs
 import math
-import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from hematovision.console import UserError
+from hematovision.files import read_file
 from hematovision.labels import LONGEST_LABEL, clean_label
 
 SUFFIXES = (".xml", ".json", ".csv", ".txt")
 # A whole dataset's COCO JSON is some 100 bytes a box; what is larger is no annotation of fields.
-LARGEST_FILE = 64 << 20  # bytes
 MOST_BOXES = 20_000  # of one field
 UNREADABLE = "box without a label or with unreadable corners"
 
@@ -83,24 +81,8 @@ def pair_up(numbers: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def read_bytes(path: Path, blank: bool = False) -> bytes:
-    """The bytes of an annotation file; `blank`: it may be empty.
-
-    Raises UserError where it is no regular file, empty, too large or can't be read.
-    """
-    try:
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-                          | getattr(os, "O_BINARY", 0)), "rb") as file:  # fmt: skip
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise UserError(f"{path}: no regular file; remove it")
-            if state.st_size > LARGEST_FILE:
-                raise UserError(
-                    f"{path}: {state.st_size >> 20} MB, over the {LARGEST_FILE >> 20} MB that an "
-                    "annotation may have; split it up"
-                )
-            data = file.read()
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); mend or remove it") from None
+    """The bytes of an annotation file; `blank`: it may be empty. UserError as `read_file`."""
+    data = read_file(path, "annotation")
     if not (blank or data.strip()):
         raise UserError(f"{path}: the file is empty; mend or remove it")
     return data

@@ -21,8 +21,9 @@ from hematovision.annotations import Box
 from hematovision.cells import Segment
 from hematovision.completeness import measure_unboxed
 from hematovision.console import UserError, progress, run_ahead, say
-from hematovision.files import HERE
+from hematovision.files import HERE, read_file
 from hematovision.findings import Example, Findings
+from hematovision.formats import settle_frame
 from hematovision.ground import find_free_area, measure_cell_px
 from hematovision.images import read_image
 from hematovision.labels import (
@@ -163,9 +164,11 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
     example = Example(note.annotation.path.name, path)
     found = Findings(dataset.findings.keep)
     try:
-        data = path.read_bytes()
+        stored = data = read_file(path, "picture")
+        if note.annotation.size:
+            data = settle_frame(data, *note.annotation.size)
         image = read_image(path, data)
-    except (UserError, OSError) as error:
+    except UserError as error:
         say(f"warning: {error}")
         found.add("left out", "unreadable image", Example(path.name))
         return None, found
@@ -186,7 +189,7 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
         free,
         name=path.name,
         lab=dataset.lab,
-        digest=hashlib.sha256(data).hexdigest(),
+        digest=hashlib.sha256(stored).hexdigest(),
         look=look(image),
         unboxed=0.0 if note.whole else measure_unboxed(free, segments, cell_px),
         whole=note.whole,
