@@ -298,12 +298,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = {s: name_classes(arrays[f"label_{s}"], task) for s in SPLITS}
     classes = check_classes(named, task, options.split, findings)
     arrays |= {f"y_{s}": encode_labels(classes, named[s]) for s in SPLITS}
-    for notice in findings.notices:
-        say(notice)
     metadata = describe(options, task, ways, fields, named, classes, findings)
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(json.dumps(metadata))
     write_archive(options.output, arrays, options.workers)
+    for notice in findings.notices:
+        say(notice)
     if options.preview:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
     print(summarise(metadata, findings, options.output, time.perf_counter() - start))

@@ -36,8 +36,6 @@ from hematovision.pairs import Dataset, Noted, open_dataset, tell_nothing
 from hematovision.placing import place_boxes
 from hematovision.twins import look
 
-SAMPLE = HERE / "data" / "sample"
-
 
 @dataclass
 class Field:
@@ -67,8 +65,9 @@ def find_default() -> Path:
     """The dataset where none is named: data/ where it holds one, else the bundled sample."""
     data = HERE / "data"
     both = (data / "JPEGImages").is_dir() and (data / "Annotations").is_dir()
-    say(f"no --data-dir given: using {data if both else SAMPLE}")
-    return data if both else SAMPLE
+    chosen = data if both else data / "sample"
+    say(f"no --data-dir given: using {chosen}")
+    return chosen
 
 
 def open_datasets(roots: Sequence[Path], keep: int = 1) -> list[Dataset]:
