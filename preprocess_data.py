@@ -102,7 +102,7 @@ def choose_task(options: Options, datasets: Sequence[Dataset]) -> str:
     counts = sum((d.count_labels() for d in datasets), Counter())
     if any(is_rbc(label) for label in counts):
         return "binary"
-    say(
+    datasets[0].findings.notices.append(
         f"no box is labelled RBC, so --task multiclass; labels found: {tell_counts(counts)} "
         "(one of them is red cells? --labels NAME=RBC)"
     )
@@ -165,7 +165,9 @@ def name_classes(labels: np.ndarray, task: str) -> np.ndarray:
     return np.array(["RBC" if is_rbc(label) else "Other" for label in labels], str)
 
 
-def check_classes(named: dict[str, np.ndarray], task: str, how: str) -> list[str]:
+def check_classes(
+    named: dict[str, np.ndarray], task: str, how: str, findings: Findings
+) -> list[str]:
     """The classes in order; UserError where one has no example in one of the splits in use."""
     everything = Counter(np.concatenate(list(named.values())).tolist())
     classes = ["Other", "RBC"] if task == "binary" else sorted(everything)
@@ -177,7 +179,8 @@ def check_classes(named: dict[str, np.ndarray], task: str, how: str) -> list[str
                     f"class {name}: {everything[name]} example(s) in all, none in {split}: too few "
                     f"to split; classes found: {tell_counts(everything)}; add fields of it with an "
                     "annotation (XML, JSON, TXT) or pictures in a folder per class, drop or rename "
-                    "labels with --labels, or try another --split or --seed"
+                    f"labels with --labels, or try another --split or --seed "
+                    f"({findings.tell_why()})"
                 )
     return classes
 
@@ -283,8 +286,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for dataset, read in zip(datasets, by_dataset, strict=True):
         settle_complete(dataset, read)
     fields, missing = join(datasets, by_dataset)
-    mark_twins(fields)
     findings = gather(datasets)
+    mark_twins(fields, findings)
     ways = assign_splits(fields, missing, options.split, options.seed, findings)
     if options.check:
         return write_check_page(options.output.with_name("check.html"), fields, findings)
@@ -294,12 +297,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         of_split = [f for f in fields if f.split == split]
         arrays |= build_split(of_split, split, task, options, findings)
     named = {s: name_classes(arrays[f"label_{s}"], task) for s in SPLITS}
-    classes = check_classes(named, task, options.split)
+    classes = check_classes(named, task, options.split, findings)
     arrays |= {f"y_{s}": encode_labels(classes, named[s]) for s in SPLITS}
     metadata = describe(options, task, ways, fields, named, classes, findings)
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(json.dumps(metadata))
     write_archive(options.output, arrays, options.workers)
+    for notice in findings.notices:
+        say(notice)
     if options.preview:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
     print(summarise(metadata, findings, options.output, time.perf_counter() - start))

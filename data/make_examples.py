@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hematovision.annotations import read_annotations
 from hematovision.console import command, option, parse_options
-from hematovision.dataset import read_boxes
 from hematovision.files import HERE
 from hematovision.images import read_image, write_image
 
@@ -40,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, (stem, k) in CELLS.items():
-        _, (xmin, ymin, xmax, ymax) = read_boxes(options.data_dir / "Annotations" / f"{stem}.xml")[
-            k
-        ]
+        (noted,) = read_annotations(options.data_dir / "Annotations" / f"{stem}.xml")
+        xmin, ymin, xmax, ymax = noted.boxes[k].corners
         field = read_image(options.data_dir / "JPEGImages" / f"{stem}.jpg")
         cell = field[int(ymin) : int(ymax), int(xmin) : int(xmax)]
         write_image(options.output / f"{name}.png", cell)

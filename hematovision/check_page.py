@@ -38,7 +38,7 @@ def write_check_page(path: Path, fields: Sequence[Field], findings: Findings) ->
     boxes = sum(len(field.segments) for field in fields)
     page = template.render(
         groups=groups, fields=len(fields), boxes=boxes, blue=BLUE, orange=ORANGE,
-        to_mend=findings.to_mend,
+        to_mend=findings.to_mend, notices=findings.notices,
     )  # fmt: skip
     write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
     for line in findings.lines():

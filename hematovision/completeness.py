@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from hematovision.cells import Segment
-from hematovision.console import UserError, say
+from hematovision.console import UserError
 from hematovision.ground import QUARTER
 from hematovision.labels import ancestors, is_rbc, tell_counts, unify_labels
 
@@ -72,6 +72,7 @@ def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
     Red cells: by the dark area that no box explains. White cells of all types together, and
     platelets: unless they are rare, since every field shows some.
     """
+    fields = [f for f in fields if not f.whole]
     counts = Counter(s.label for f in fields for s in f.segments)
     red = sum(n for label, n in counts.items() if is_rbc(label))
     unboxed = sum(f.unboxed for f in fields)
@@ -94,6 +95,9 @@ def settle_complete(dataset: Dataset, fields: Sequence[Field]) -> None:
     complete = judged if dataset.complete is None else dataset.complete
     for field in fields:
         field.complete = complete
-    stated = dataset.complete is not None
-    how = "as stated" if stated else f"judged: some {share:.0%} of red cells have no box"
-    say(f"{dataset.lab}: labels boxed completely: {', '.join(complete) or 'none'} ({how})")
+    how = "as stated"
+    if dataset.complete is None:
+        red = any(is_rbc(s.label) for f in fields for s in f.segments)
+        how = f"judged: some {share:.0%} of red cells have no box" if red else "judged"
+    names = ", ".join(complete) or "none"
+    dataset.findings.notices.append(f"{dataset.lab}: labels boxed completely: {names} ({how})")

@@ -36,8 +36,6 @@ from hematovision.pairs import Dataset, Noted, open_dataset, tell_nothing
 from hematovision.placing import place_boxes
 from hematovision.twins import look
 
-SAMPLE = HERE / "data" / "sample"
-
 
 @dataclass
 class Field:
@@ -67,8 +65,9 @@ def find_default() -> Path:
     """The dataset where none is named: data/ where it holds one, else the bundled sample."""
     data = HERE / "data"
     both = (data / "JPEGImages").is_dir() and (data / "Annotations").is_dir()
-    say(f"no --data-dir given: using {data if both else SAMPLE}")
-    return data if both else SAMPLE
+    chosen = data if both else data / "sample"
+    say(f"no --data-dir given: using {chosen}")
+    return chosen
 
 
 def open_datasets(roots: Sequence[Path], keep: int = 1) -> list[Dataset]:
@@ -96,11 +95,10 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> None:
     for dataset in datasets:
         counts += dataset.count_labels()
     unified = unify_labels(counts, renames)
-    for line in tell_merges(unified, counts):
-        say(line)
+    datasets[0].findings.notices += tell_merges(unified, counts)
     dropped = {label: counts[label] for label, name in unified.items() if name is None}
     if dropped:
-        say(f"labels dropped: {tell_counts(dropped)}")
+        datasets[0].findings.notices.append(f"labels dropped: {tell_counts(dropped)}")
     for dataset in datasets:
         spelt: defaultdict[str, set[str]] = defaultdict(set)
         for label in dataset.count_labels():
@@ -237,7 +235,7 @@ def join(
                 owner.unboxed, owner.complete = field.unboxed, field.complete
         owners |= mine
         if same:
-            say(
+            datasets[i].findings.notices.append(
                 f"{datasets[i].lab}: {same} of {len(digests[i])} pictures are in another dataset "
                 f"too; its boxes are taken for {better} of them, for they are more"
             )

@@ -32,6 +32,8 @@ class Findings:
     keep: int = 1
     counts: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     examples: dict[tuple[Kind, str], list[Example]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)  # whole sentences, said once all went well
+    files: Counter[str] = field(default_factory=Counter)  # how many were found of each ending
 
     def add(self, kind: Kind, reason: str, example: Example | None, n: int = 1) -> None:
         self.counts[kind, reason] += n
@@ -40,6 +42,8 @@ class Findings:
             kept.append(example)
 
     def merge(self, other: Findings) -> None:
+        self.notices += other.notices
+        self.files += other.files
         for key, n in other.counts.items():
             self.counts[key] += n
             kept = self.examples.setdefault(key, [])
@@ -62,6 +66,16 @@ class Findings:
             f"{kind}: {n} x {reason}" + (f" (e.g. {found[0].name})" if found else "")
             for kind, reason, n, found in self.reasons(*kinds)
         ]
+
+    def tell_files(self) -> str:
+        """Which files were found, in a few words: "12 .jpg, 3 .txt"."""
+        ranked = sorted(self.files.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{n} {kind}" for kind, n in ranked[:8]) or "none"
+
+    def tell_why(self) -> str:
+        """Why so little remains: which files were found, and what was left out of them."""
+        lines = self.lines("left out")
+        return "; ".join((f"files found: {self.tell_files()}", *lines))
 
     @property
     def to_mend(self) -> int:

@@ -71,11 +71,6 @@ class Layout:
     def path(self, relative: PurePosixPath) -> Path:
         return self.root / relative
 
-    def tell_kinds(self) -> str:
-        """Which files were found: "12 .jpg, 3 .txt"."""
-        ranked = sorted(self.kinds.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{n} {kind}" for kind, n in ranked[:8]) or "no file"
-
 
 def scan(root: Path, name_files: Sequence[str]) -> Layout:
     """List a dataset's files; UserError where the folder is missing."""

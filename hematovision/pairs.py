@@ -62,7 +62,7 @@ def open_dataset(root: Path, lab: str, keep: int = 1) -> Dataset:
     """Find and pair what a folder holds; UserError where nothing in it is annotated."""
     names = tuple(n.casefold() for n in NAME_FILES)
     layout = scan(root, names)
-    findings = Findings(keep)
+    findings = Findings(keep, files=layout.kinds)
     index = PictureIndex(layout.pictures)
     lists = find_lists(layout)
     notes = pair_up(layout, index, set(lists.values()), findings)
@@ -197,12 +197,9 @@ def count_unpaired(
 
 def tell_nothing(dataset: Dataset) -> str:
     """Why a folder gave no annotated field, and what would."""
-    layout, findings = dataset.layout, dataset.findings
-    why = "; ".join(f"{n} x {reason}" for reason, n in findings.of("left out").items())
-    images = len(layout.pictures)
-    what = f"{images} picture(s) without any annotation that fits" if images else "no picture"
+    images = len(dataset.layout.pictures)
+    what = f"{images} picture(s), none with an annotation that fits" if images else "no picture"
     return (
-        f"{dataset.root}: no field with a usable box: {what}, files found: {layout.tell_kinds()}"
-        + (f" ({why})" if why else "")
-        + f"; wants JPEGImages/ and Annotations/ or pictures with {FORMATS}"
+        f"{dataset.root}: no field with a usable box: {what} ({dataset.findings.tell_why()}); "
+        f"wants JPEGImages/ and Annotations/, or pictures with {FORMATS}"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hematovision.archive import SPLITS
-from hematovision.console import UserError, say
+from hematovision.console import UserError
 from hematovision.findings import Example, Findings
 from hematovision.twins import find_twins, link
 
@@ -106,7 +106,7 @@ def split_fields(
     return [SPLITS[part] for part in deal(fields, 2, seed)], "random"
 
 
-def mark_twins(fields: Sequence[Field]) -> None:
+def mark_twins(fields: Sequence[Field], findings: Findings) -> None:
     """Note in each field the group of pictures that show the same, and say how many do."""
     pairs = find_twins([f.look for f in fields])
     digests: dict[str, int] = {}
@@ -121,7 +121,7 @@ def mark_twins(fields: Sequence[Field]) -> None:
     if of_several:
         first = next(iter(of_several))
         names = [f.name for f in fields if f.group == first][:2]
-        say(
+        findings.notices.append(
             f"{sum(of_several.values())} pictures are (nearly) the same as another, in "
             f"{len(of_several)} group(s), e.g. {' and '.join(names)}: each group stays on one side "
             "of the split"
@@ -144,7 +144,10 @@ def assign_splits(
     ways: dict[str, str] = {}
     for lab in dict.fromkeys(f.lab for f in fields):
         members = [f for f in fields if f.lab == lab]
-        home, ways[lab] = split_fields(members, how, missing.get(lab, ()), seed)
+        try:
+            home, ways[lab] = split_fields(members, how, missing.get(lab, ()), seed)
+        except UserError as error:
+            raise UserError(f"{lab}: {error} ({findings.tell_why()})") from None
         for field, side in zip(members, home, strict=True):
             field.split = side
             if not side:

@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +18,10 @@ import numpy as np
 import pytest
 from drawing import BOXES, Box, draw_field, voc_xml
 
+from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
 from hematovision.classifier import PRETRAINED
-from hematovision.dataset import Field, clip_boxes, read_boxes, read_dataset
+from hematovision.dataset import Field, open_datasets, read_fields, unify
 from hematovision.images import read_image
 from hematovision.training.backbone import start_tensorflow
 
@@ -89,8 +89,15 @@ def bccd() -> Path:
     return BCCD
 
 
+def read_dataset(root: Path, workers: int = 2) -> tuple[list[Field], dict[str, int]]:
+    """The fields of one dataset, and what was left out of it by reason."""
+    (dataset,) = open_datasets([root])
+    unify([dataset], {})
+    return read_fields(dataset, workers), dataset.findings.of("left out")
+
+
 @pytest.fixture(scope="session")
-def bccd_fields(bccd: Path) -> tuple[list[Field], Counter[str]]:
+def bccd_fields(bccd: Path) -> tuple[list[Field], dict[str, int]]:
     return read_dataset(bccd, workers=2)
 
 
@@ -242,15 +249,14 @@ def archive(run: Run, tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
 @pytest.fixture
 def cells(tmp_path: Path) -> list[Path]:
     """Five segments of the sample as PNG, red cells and others."""
-    boxes = read_boxes(SAMPLE / "Annotations" / "drawn_000.xml")
+    (annotation,) = read_annotations(SAMPLE / "Annotations" / "drawn_000.xml")
     field = read_image(SAMPLE / "JPEGImages" / "drawn_000.jpg")
-    height, width = field.shape[:2]
-    segments, _ = clip_boxes(boxes, width, height)
+    boxes = [[round(v) for v in box.corners] for box in annotation.boxes[:5]]
     folder = tmp_path / "cells"
     folder.mkdir()
     return [
-        write_png(folder / f"cell{i}.png", field[s.box[1] : s.box[3], s.box[0] : s.box[2]])
-        for i, s in enumerate(segments[:5])
+        write_png(folder / f"cell{i}.png", field[ymin:ymax, xmin:xmax])
+        for i, (xmin, ymin, xmax, ymax) in enumerate(boxes)
     ]
 
 

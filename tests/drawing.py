@@ -41,14 +41,20 @@ def box_xml(xmin: object, ymin: object, xmax: object, ymax: object, name: str = 
 
 
 def draw_field(boxes: Sequence[Box], size: tuple[int, int] = (240, 180), seed: int = 0):
-    """A field (height, width, 3) uint8 RGB: a noisy pale ground with an ellipse in each box."""
+    """A field (height, width, 3) uint8 RGB: a noisy pale ground with an ellipse in each box.
+
+    Stained unevenly, for every seed in another way: else fields of the same boxes were twins. The
+    green channel, in which ground is looked for, stays as it is.
+    """
     width, height = size
     image = np.full((height, width, 3), GROUND_COLOUR, np.uint8)
     for label, x0, y0, x1, y1 in boxes:
         centre, axes = ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2, (y1 - y0) // 2)
         cv2.ellipse(image, centre, axes, 0, 0, 360, COLOURS.get(label, (120, 100, 90)), -1)
     noise = np.random.default_rng(seed).integers(-4, 5, image.shape)
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
+    patches = np.random.default_rng(seed).normal(0, 90 if seed else 0, (9, 12)).astype(np.float32)
+    stain = cv2.resize(patches, size, interpolation=cv2.INTER_CUBIC).clip(-80, 60)
+    return np.clip(image + noise + stain[..., np.newaxis] * [1, 0, 1], 0, 255).astype(np.uint8)
 
 
 def make_training_field(boxes: Sequence[Box] | None = None) -> TrainingField:

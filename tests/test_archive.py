@@ -11,8 +11,8 @@ import pytest
 from conftest import SAMPLE, Run, SampleRun, load, only_error
 from drawing import LABELS
 
+from hematovision.annotations import read_annotations
 from hematovision.archive import find_seen_fields, load_archive
-from hematovision.dataset import read_boxes
 from hematovision.images import scale_pixels
 
 
@@ -56,10 +56,11 @@ def test_the_archive_gives_the_fields_back(sample_run: SampleRun) -> None:
             name, data = field.name, field.data
             names.add(name)
             assert data == (SAMPLE / "JPEGImages" / name).read_bytes()
-            boxes = read_boxes(SAMPLE / "Annotations" / f"{Path(name).stem}.xml")
+            (noted,) = read_annotations(SAMPLE / "Annotations" / f"{Path(name).stem}.xml")
+            labels = [box.label for box in noted.boxes]
             mine = fields.index == i
-            assert fields.label[mine].tolist() == [label for label, _ in boxes], split
-            assert [LABELS[k] for k in field.label] == [label for label, _ in boxes], split
+            assert fields.label[mine].tolist() == labels, split
+            assert [LABELS[k] for k in field.label] == labels, split
     assert len(names) == len(list((SAMPLE / "Annotations").glob("*.xml")))
 
 

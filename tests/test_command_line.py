@@ -61,7 +61,7 @@ def test_help_lists_every_option_with_its_default(
             assert f"\n  {field.metadata['metavar']} " in options[0]
             continue
         text = by_name["--" + field.name.replace("_", "-")]
-        assert field.default in (None, False) or f"(default: {field.default})" in text
+        assert field.default in (None, False, ()) or f"(default: {field.default})" in text
     for name, words in HELP[script].items():
         assert words in by_name[name]
 

@@ -1,110 +1,39 @@
-"""Annotated fields on disk: their boxes, their pictures, where they lie, how they are dealt out."""
+"""Annotated fields on disk: what is paired, read, joined; what is boxed completely."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing import PLATELET, RBC, box_xml
+from conftest import Run, load, metadata, only_error, read_dataset, write_lists, write_png
+from drawing import BOXES, PLATELET, RBC, WBC, box_xml, draw_field, voc_xml
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment
-from hematovision.console import UserError
-from hematovision.dataset import (
-    BCCD_SHA256,
-    Field,
-    clip_boxes,
-    find_dataset,
-    listing_digest,
-    read_boxes,
-    read_dataset,
-    split_fields,
-)
+from hematovision.completeness import judge_complete
+from hematovision.dataset import Field
 
 NO_LABEL = "box without a label or with unreadable corners"
-NO_AREA = "box without area"
-OUTSIDE = "box outside its field"
-
-
-@pytest.mark.parametrize(
-    ("objects", "kept", "left_out"),
-    [
-        ("", [], {}),
-        (box_xml(10, 20, 30, 50), [("RBC", (10, 20, 30, 50))], {}),
-        (box_xml("10.4", "19.6", "3e1", " 50.2 "), [("RBC", (10, 20, 30, 50))], {}),
-        (box_xml(1, 2, 3, 4, " Red Cell\n"), [("Red Cell", (1, 2, 3, 4))], {}),
-        (box_xml(1, 2, 3, 4, "Erythrocyte µ"), [("Erythrocyte µ", (1, 2, 3, 4))], {}),
-        (box_xml(0, 0, 100, 80), [("RBC", (0, 0, 100, 80))], {}),
-        (box_xml(-5, -7, 12, 9), [("RBC", (0, 0, 12, 9))], {}),
-        (box_xml(90, 70, 140, 95), [("RBC", (90, 70, 100, 80))], {}),
-        (box_xml(99, 79, 101, 81), [("RBC", (99, 79, 100, 80))], {}),
-        (box_xml(100, 0, 120, 10), [], {OUTSIDE: 1}),
-        (box_xml(0, 80, 10, 90), [], {OUTSIDE: 1}),
-        (box_xml(-20, 0, 0, 10), [], {OUTSIDE: 1}),
-        (box_xml(300, 300, 340, 340), [], {OUTSIDE: 1}),
-        (box_xml(10, 10, 10, 40), [], {NO_AREA: 1}),
-        (box_xml(10, 10, 40, 10), [], {NO_AREA: 1}),
-        (box_xml(40, 10, 10, 40), [], {NO_AREA: 1}),
-        (box_xml(10, 40, 40, 10), [], {NO_AREA: 1}),
-        (box_xml(10.1, 10, 10.3, 40), [], {NO_AREA: 1}),
-        (box_xml("", 10, 20, 20), [], {NO_LABEL: 1}),
-        (box_xml("ten", 10, 20, 20), [], {NO_LABEL: 1}),
-        (box_xml(10, 10, "nan", 20), [], {NO_LABEL: 1}),
-        (box_xml(10, 10, "inf", 20), [], {NO_LABEL: 1}),
-        (box_xml(10, 10, "1e999", 20), [], {NO_LABEL: 1}),
-        (box_xml(1, 2, 3, 4, " "), [], {NO_LABEL: 1}),
-        ("<object><name>RBC</name></object>", [], {NO_LABEL: 1}),
-        ("<object><name>RBC</name><bndbox><xmin>1</xmin></bndbox></object>", [], {NO_LABEL: 1}),
-        ("<object><bndbox/></object>", [], {NO_LABEL: 1}),
-        (
-            box_xml(5, 5, 1, 1) + box_xml(1, 2, 3, 4, "WBC") + box_xml(5, 6, 7, 8),
-            [("WBC", (1, 2, 3, 4)), ("RBC", (5, 6, 7, 8))],
-            {NO_AREA: 1},
-        ),
-    ],
-)
-def test_boxes_are_read_clipped_and_counted(
-    tmp_path: Path, objects: str, kept: list, left_out: dict
-) -> None:
-    path = tmp_path / "field.xml"
-    path.write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
-    segments, dropped = clip_boxes(read_boxes(path), width=100, height=80)
-    assert segments == kept
-    assert dropped == left_out
-
-
 BAD_XML = {
     "truncated": b"<annotation><object><name>RBC</name><bndbox><xmin>1</xm",
     "empty": b"",
     "binary": bytes(range(256)),
-    "utf-16 by name only": b'<?xml version="1.0" encoding="utf-16"?><annotation/>',
-    "unknown encoding": b'<?xml version="1.0" encoding="no-such"?><annotation/>',
+    "another kind": b"<html><body/></html>",
+    "laughs": b'<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>',
 }
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(
-            content,
-            id=name,
-        )
-        for name, content in BAD_XML.items()
-    ],
-)
+@pytest.mark.parametrize("content", BAD_XML.values(), ids=BAD_XML)
 def test_unreadable_annotation_among_many_is_skipped_with_a_warning(
     voc_dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     root = voc_dataset(4)
     bad = root / "Annotations" / "field1.xml"
     bad.write_bytes(content)
-    fields, left_out = read_dataset(root, workers=2)
+    fields, left_out = read_dataset(root)
     assert [f.name for f in fields] == ["field0.png", "field2.png", "field3.png"]
     assert left_out == {"unreadable annotation": 1}
     warnings = [k for k in capsys.readouterr().err.splitlines() if k.startswith("warning: ")]
@@ -121,20 +50,6 @@ def test_an_infinite_corner_makes_no_chatter(voc_dataset: Callable[..., Path], c
     fields, left_out = read_dataset(root, workers=1)
     assert len(fields) == 2
     assert left_out == {NO_LABEL: 1}
-
-
-def test_every_annotation_of_bccd_is_read_as_its_text_says(bccd: Path) -> None:
-    pattern = re.compile(
-        r"<name>(\w+)</name>.*?<xmin>(\d+)</xmin>\s*<ymin>(\d+)</ymin>\s*"
-        r"<xmax>(\d+)</xmax>\s*<ymax>(\d+)</ymax>",
-        re.DOTALL,
-    )
-    total = 0
-    for path in sorted((bccd / "Annotations").glob("*.xml")):
-        wanted = [(k, [float(v) for v in c]) for k, *c in pattern.findall(path.read_text())]
-        assert read_boxes(path) == wanted, path
-        total += len(wanted)
-    assert total == 4888
 
 
 @pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".Jpg", ".PNG", ".bmp", ".TIF", ".webp"])
@@ -158,7 +73,7 @@ def test_what_has_no_partner_is_skipped_and_counted(voc_dataset: Callable[..., P
     (images / "notes.txt").write_text("no image")
     (images / "._field0.png").write_bytes(b"what macOS leaves in archives")
     shutil.copy(images / "field0.png", images / "field0.tif")
-    fields, left_out = read_dataset(root, workers=2)
+    fields, left_out = read_dataset(root)
     assert [f.name for f in fields] == ["field0.png", "field3.png", "field5.png"]
     assert left_out == {
         "image without annotation": 2,
@@ -167,98 +82,217 @@ def test_what_has_no_partner_is_skipped_and_counted(voc_dataset: Callable[..., P
     }
 
 
-def test_the_real_size_counts_not_the_size_in_the_xml(voc_dataset: Callable[..., Path]) -> None:
+def test_without_a_size_in_the_xml_the_real_one_counts(voc_dataset: Callable[..., Path]) -> None:
     root = voc_dataset({"a": [("RBC", 190, 130, 270, 170)]})
     path = root / "Annotations" / "a.xml"
-    path.write_text(re.sub(r"<(width|height)>\d+<", r"<\1>0<", path.read_text()))
+    path.write_text(path.read_text().replace(">240<", ">0<").replace(">180<", ">0<"))
     fields, _ = read_dataset(root, workers=1)
     assert fields[0].segments == [("RBC", (190, 130, 240, 170))]
 
 
-# --- where it lies -------------------------------------------------------------------------------
-
-
-def test_dataset_is_found_as_named_or_nested_below(voc_dataset: Callable[..., Path]) -> None:
-    root = voc_dataset(1, name="blood-cells/dataset-master/dataset-master")
-    parent = root.parents[1]
-    (parent / "dataset2-master" / "JPEGImages").mkdir(parents=True)  # images only: not one
-    assert find_dataset(root) == root
-    assert find_dataset(parent) == root
-    voc_dataset(1, name="blood-cells/copy")
-    with pytest.raises(UserError, match="2 folders"):
-        find_dataset(parent)
-    assert find_dataset(root) == root
-
-
-def test_without_data_dir_it_takes_data_else_the_sample_and_says_which(
-    voc_dataset: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+def test_a_parent_of_several_is_one_dataset_whose_names_stay_apart(
+    voc_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("hematovision.dataset.HERE", tmp_path)
-    sample = voc_dataset(1, name="data/sample")
-    assert find_dataset(None) == sample
-    assert str(sample) in capsys.readouterr().err
-    data = voc_dataset(1, name="data")
-    assert find_dataset(None) == data
-    assert str(data) in capsys.readouterr().err
-
-
-# --- splits --------------------------------------------------------------------------------------
-
-
-def split_names(by_split: dict[str, list[Field]]) -> dict[str, list[str]]:
-    return {split: [f.name for f in fields] for split, fields in by_split.items()}
-
-
-def bare_fields(n: int, label: str = "RBC") -> list[Field]:
-    """Fields with a box each and no image: enough to split."""
-    segments = [Segment(label, (0, 0, 9, 9))]
-    return [Field(Path(f"f{i:03}.png"), "", segments, np.ones((1, 1), bool)) for i in range(n)]
-
-
-@pytest.mark.parametrize(("n", "sizes"), [(3, [1, 1, 1]), (20, [14, 3, 3]), (100, [70, 15, 15])])
-def test_random_split_deals_each_field_once(n: int, sizes: list[int]) -> None:
-    fields = bare_fields(n)
-    by_split, how = split_fields(fields, Path("nowhere"), "random", 42)
-    assert how == "random"
-    names = split_names(by_split)
-    assert [len(names[s]) for s in SPLITS] == sizes
-    assert sorted(chain(*names.values())) == [f.name for f in fields]
-
-
-def test_random_split_follows_the_seed() -> None:
-    fields = bare_fields(40)
-    first, again, other = (
-        split_names(split_fields(fields, Path("nowhere"), "random", seed)[0]) for seed in (1, 1, 2)
+    voc_dataset({f"field{i}": [RBC, WBC] for i in range(2)}, name="all/a")
+    voc_dataset({f"field{i}": [WBC, RBC] for i in range(2)}, name="all/b")
+    fields, left_out = read_dataset(tmp_path / "all")
+    assert sorted(f.name for f in fields) == sorted(
+        f"{part}/JPEGImages/field{i}.png" for part in "ab" for i in range(2)
     )
-    assert first == again
-    assert first != other
+    assert not left_out
 
 
-def test_random_split_spreads_a_rare_label() -> None:
-    fields = bare_fields(34) + [
-        Field(Path(f"w{i}.png"), "", [Segment("WBC", (0, 0, 9, 9))], np.ones((1, 1), bool))
-        for i in range(6)
-    ]
-    for seed in range(20):
-        by_split, _ = split_fields(fields, Path("nowhere"), "random", seed)
-        for split, of_split in by_split.items():
-            labels = {s.label for f in of_split for s in f.segments}
-            assert labels == {"RBC", "WBC"}, (seed, split)
+# --- a folder a class -----------------------------------------------------------------------------
 
 
-def test_bccd_random_split_shares_no_field(bccd: Path, bccd_fields: tuple) -> None:
-    splits = [split_fields(bccd_fields[0], bccd, "random", seed)[0] for seed in (1, 2)]
-    assert split_names(splits[0]) != split_names(splits[1])
-    for by_split in splits:
-        names = split_names(by_split)
-        assert {s: len(names[s]) for s in SPLITS} == {"train": 254, "val": 55, "test": 55}
-        assert len(set(chain(*names.values()))) == 364
+def draw_classes(root: Path, parts: dict[str, int]) -> Path:
+    """A folder for each of two types, in folders of splits where they are named."""
+    seed = 1
+    for part, n in parts.items():
+        for label in ("NEUTROPHIL", "lymphocytes"):
+            folder = root / part / label
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(n):
+                write_png(folder / f"{label}_{part[:2]}{i}.png", draw_field(BOXES, seed=seed))
+                seed += 1
+    return root
 
 
-def test_bccd_digest_is_the_published_one(bccd: Path) -> None:
-    listing = (bccd / "SHA256SUMS").read_bytes()
-    assert hashlib.sha256(listing).hexdigest() == BCCD_SHA256
-    assert listing_digest(bccd) == BCCD_SHA256
+def test_a_folder_a_class_is_read_whole_and_its_split_kept(tmp_path: Path, run: Run) -> None:
+    root = draw_classes(tmp_path / "set" / "images", {"TRAIN": 8, "TEST": 3}).parent
+    path = tmp_path / "a.npz"
+    result = run("preprocess_data.py", "--data-dir", root, "--output", path, "--image-size", 32)
+    assert result.status == 0, result.err
+    assert "--task multiclass" in result.err and "Lymphocyte (11)" in result.err
+    arrays = load(path)
+    assert arrays["classes"].tolist() == ["Lymphocyte", "Neutrophil"]
+    assert {n[-7:-5] for n in arrays["source_test"].tolist()} == {"TE"}
+    assert len(arrays["source_test"]) == 6
+    assert len(arrays["source_train"]) + len(arrays["source_val"]) == 16
+    assert arrays["box_test"].tolist() == [[0, 0, 240, 180]] * 6
+    assert set(arrays["field_complete_test"].tolist()) == {""}
+
+
+def test_a_folder_a_class_without_splits(tmp_path: Path) -> None:
+    fields, left_out = read_dataset(draw_classes(tmp_path / "cells", {"": 3}))
+    assert len(fields) == 6
+    assert {s.label for f in fields for s in f.segments} == {"Lymphocyte", "Neutrophil"}
+    assert all(f.whole for f in fields)
+    assert not left_out
+
+
+# --- several laboratories -------------------------------------------------------------------------
+
+
+def test_several_datasets_are_laboratories_of_their_own(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    # Laboratories draw the same names: the archive keeps the fields apart.
+    boxes = {"north": [RBC, WBC, PLATELET], "south": [("RBC", 100, 90, 180, 170), WBC]}
+    for seed, (lab, of_lab) in enumerate(boxes.items()):
+        root = voc_dataset(6, name=lab)
+        for i in range(6):
+            image = draw_field(of_lab, seed=50 * seed + i + 1)
+            write_png(root / "JPEGImages" / f"field{i}.png", image)
+            (root / "Annotations" / f"field{i}.xml").write_text(voc_xml(of_lab))
+    path = tmp_path / "a.npz"
+    labs = [tmp_path / lab for lab in boxes]
+    args = ("--output", path, "--image-size", 32, "--complete", "north=rbc,WBC")
+    result = run("preprocess_data.py", "--data-dir", labs[0], "--data-dir", labs[1], *args)
+    assert result.status == 0, result.err
+    again = run("preprocess_data.py", "--data-dir", *labs, *args[:1], tmp_path / "b.npz", *args[2:])
+    assert again.status == 0 and (tmp_path / "b.npz").read_bytes() == path.read_bytes()
+    arrays = load(path)
+    for split in SPLITS:
+        by_crop = set(zip(arrays[f"lab_{split}"].tolist(), arrays[f"source_{split}"].tolist(),
+                          strict=True))  # fmt: skip
+        assert by_crop <= {(lab, f"{lab}/field{i}.png") for lab in boxes for i in range(6)}
+        assert {lab for lab, _ in by_crop} == set(boxes)  # split within each
+        of_field = dict(zip(arrays[f"field_{split}"].tolist(),
+                            arrays[f"field_complete_{split}"].tolist(), strict=True))  # fmt: skip
+        for name, complete in of_field.items():
+            assert complete == "RBC,WBC" or not name.startswith("north")
+    assert metadata(arrays)["complete"]["north"] == ["RBC", "WBC"]
+    assert set(metadata(arrays)["split_by_lab"]) == set(boxes)
+
+
+def test_of_a_picture_in_two_datasets_the_more_complete_boxes_count_and_the_split_of_the_larger(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    large = voc_dataset({f"field{i}": [RBC, WBC] for i in range(8)}, name="large")
+    write_lists(large, train="field0 field1 field2 field3", val="field4 field5",
+                test="field6 field7")  # fmt: skip
+    small = voc_dataset({}, name="small")
+    more = [RBC, WBC, PLATELET, ("RBC", 150, 90, 190, 130)]
+    for i in (1, 6):
+        picture = large / "JPEGImages" / f"field{i}.png"
+        shutil.copy(picture, small / "JPEGImages" / f"other{i}.png")
+        (small / "Annotations" / f"other{i}.xml").write_text(voc_xml(more))
+    path = tmp_path / "a.npz"
+    args = ("--output", path, "--image-size", 32, "--background", 1)
+    args += ("--complete", "small=RBC,WBC,Platelets", "--complete", "large=WBC")
+    for order in ((large, small), (small, large)):
+        result = run("preprocess_data.py", "--data-dir", *order, *args)
+        assert result.status == 0, result.err
+        assert "2 of 2 pictures are in another dataset too" in result.err
+        arrays = load(path)
+        assert metadata(arrays)["fields"] == {"train": 4, "val": 2, "test": 2}
+        assert set(arrays["lab_train"].tolist()) == {"large"}
+        for split, name in (("train", "field1.png"), ("test", "field6.png")):
+            at = arrays[f"field_{split}"].tolist().index(name)
+            assert (arrays[f"field_index_{split}"] == at).sum() == 4
+            complete = arrays[f"field_complete_{split}"].tolist()
+            assert complete[at] == "Platelets,RBC,WBC"
+            assert [k for i, k in enumerate(complete) if i != at] == ["WBC"] * (len(complete) - 1)
+        assert metadata(arrays)["complete"] == {"large": ["WBC"]}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("nowhere=RBC", "north"),
+        ("north", "not LAB=LABEL"),
+        ("north=Basophil", "labels found: RBC (6), Platelets (3), WBC (3)"),
+    ],
+)
+def test_complete_names_datasets_and_labels_that_are_there(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path, option: str, words: str
+) -> None:
+    root = voc_dataset(3, name="north")
+    args = ("--data-dir", root, "--complete", option, "--output", tmp_path / "a.npz")
+    assert words in only_error(run("preprocess_data.py", *args))
+
+
+def test_one_folder_named_twice_is_refused(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root = voc_dataset(3)
+    args = ("--data-dir", root, root / "." / "", "--output", tmp_path / "a.npz")
+    assert "named twice" in only_error(run("preprocess_data.py", *args))
+
+
+def bare(unboxed: float, **labels: int) -> Field:
+    segments = [Segment(k, (0, 0, 9, 9)) for k, n in labels.items() for _ in range(n)]
+    return Field(Path("f"), b"", segments, np.ones((1, 1), bool), unboxed=unboxed)
+
+
+def test_what_is_boxed_completely_is_judged_by_what_is_left_over() -> None:
+    assert judge_complete([bare(0, RBC=10, WBC=1)] * 4) == (("RBC", "WBC"), 0)
+    assert judge_complete([bare(5, RBC=10, WBC=1)] * 4)[0] == ("WBC",)
+    rare = [bare(0, RBC=10, Platelets=1), *[bare(0, RBC=10)] * 9]
+    assert judge_complete(rare)[0] == ("RBC",)
+    # White cells of all types together are as frequent as they must be.
+    types = [bare(0, Neutrophil=1), bare(0, Basophil=1), bare(0, WBC=1)]
+    assert judge_complete(types)[0] == ("Basophil", "Neutrophil", "WBC")
+
+
+@pytest.mark.parametrize(
+    ("name", "complete"),
+    [
+        ("bccd", {"Platelets", "WBC"}),
+        ("bccd_complete", {"Platelets", "RBC", "WBC"}),
+        ("raabin", {"RBC", "WBC"}),
+        ("bangkok", set()),
+    ],
+)
+def test_real_datasets_are_judged_rightly(bccd: Path, name: str, complete: set) -> None:
+    root = bccd.parent / name
+    if not root.is_dir():
+        pytest.skip(f"no {name} there")
+    assert set(judge_complete(read_dataset(root)[0])[0]) == complete
+
+
+# --- the page of --check --------------------------------------------------------------------------
+
+
+def test_check_says_nothing_to_mend_of_a_faultless_dataset(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "out" / "a.npz"
+    result = run("preprocess_data.py", "--data-dir", voc_dataset(5), "--output", path, "--check")
+    assert result.status == 0, result
+    assert [p.name for p in path.parent.iterdir()] == ["check.html"]
+    assert "Nothing to mend" in (path.parent / "check.html").read_text("utf-8")
+
+
+def test_check_shows_every_kind_of_finding_with_its_fields(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root = voc_dataset(6)
+    notes = root / "Annotations"
+    no_area = box_xml(5, 5, 5, 9, "<i>Red & blue</i>".replace("<", "&lt;").replace("& ", "&amp; "))
+    old = (notes / "field1.xml").read_text()
+    (notes / "field1.xml").write_text(old.replace("</annotation>", no_area + "</annotation>"))
+    doubled = [(k, *(2 * v for v in box)) for k, *box in BOXES]
+    (notes / "field2.xml").write_text(voc_xml(doubled, (480, 360)))
+    (notes / "field3.xml").write_text("no XML")
+    args = ("--data-dir", root, "--output", tmp_path / "a.npz", "--check")
+    result = run("preprocess_data.py", *args)
+    assert result.status == 1
+    assert not (tmp_path / "a.npz").exists()
+    page = (tmp_path / "check.html").read_text("utf-8")
+    for words in ("1 x box without area", "boxes scaled", "1 x unreadable annotation"):
+        assert words in page
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "<i>" not in page
+    assert "http" not in page.replace("http-equiv", "")

@@ -16,7 +16,8 @@ import pytest
 from conftest import Run, files_below, load, metadata, write_lists
 
 from hematovision.console import UserError
-from hematovision.dataset import download_bccd, find_dataset, listing_digest
+from hematovision.dataset import find_default
+from hematovision.download import BCCD_SHA256, download_bccd, find_voc, listing_digest
 
 
 class Reply(NamedTuple):
@@ -105,7 +106,7 @@ def test_download_whole(
     wanted = files_below(published.root) | {"LICENSE": b"MIT License", "README.md": b"ours"}
     assert files_below(target) == wanted
     assert (target / "sample").is_dir()
-    assert find_dataset(target) == target
+    assert find_voc(target) == target
     assert not list(target.glob(".*"))
 
 
@@ -195,7 +196,7 @@ def test_download_interrupted_leaves_nothing(
     def stop(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hematovision.dataset.listing_digest", stop)
+    monkeypatch.setattr("hematovision.download.listing_digest", stop)
     with pytest.raises(KeyboardInterrupt):
         download_bccd(tmp_path / "data", serve(Reply(published.zip)), published.digest)
     assert not list((tmp_path / "data").iterdir())
@@ -225,3 +226,24 @@ def test_download_then_run(
     found = metadata(load(tmp_path / "a.npz"))
     assert found["fields"] == {"train": 2, "val": 2, "test": 2}
     assert found["split"] == "official"
+
+
+def test_without_data_dir_it_takes_data_else_the_sample_and_says_which(
+    voc_dataset: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("hematovision.dataset.HERE", tmp_path)
+    sample = voc_dataset(1, name="data/sample")
+    assert find_default() == sample
+    assert str(sample) in capsys.readouterr().err
+    data = voc_dataset(1, name="data")
+    assert find_default() == data
+    assert str(data) in capsys.readouterr().err
+
+
+def test_bccd_digest_is_the_published_one(bccd: Path) -> None:
+    listing = (bccd / "SHA256SUMS").read_bytes()
+    assert hashlib.sha256(listing).hexdigest() == BCCD_SHA256
+    assert listing_digest(bccd) == BCCD_SHA256

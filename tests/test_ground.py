@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import decode_rgb, write_png
+from conftest import decode_rgb, read_dataset, write_png
 from drawing import PLATELET, RBC
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment
-from hematovision.dataset import Field, read_dataset
+from hematovision.dataset import Field
 from hematovision.ground import find_free_area, find_room, measure_room, place_background
 
 Corners = tuple[int, int, int, int]

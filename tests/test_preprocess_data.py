@@ -282,7 +282,7 @@ def test_preview_of_an_unknown_kind_is_refused(
 @pytest.mark.parametrize(
     "step",
     [
-        "preprocess_data.read_dataset",
+        "preprocess_data.read_fields",
         "hematovision.archive.square_crop",
         "hematovision.archive.scale_pixels",
         "preprocess_data.encode_labels",
@@ -372,11 +372,12 @@ def test_as_a_command(voc_dataset: Callable[..., Path], tmp_path: Path) -> None:
 def test_bccd_counts(bccd_archive: dict[str, np.ndarray]) -> None:
     found = metadata(bccd_archive)
     assert found["split"] == "official"
-    assert found["fields"] == {"train": 205, "val": 87, "test": 72}
+    # 00038 shows what 00037 of val does, a moment later.
+    assert found["fields"] == {"train": 204, "val": 87, "test": 72}
     assert found["boxes"] == {"Platelets": 361, "RBC": 4153, "WBC": 372}
     assert found["left_out"]["box without area"] == 2
     assert bccd_archive["classes"].tolist() == ["Background", "Platelets", "RBC", "WBC"]
-    assert sum(of_split["RBC"] for of_split in found["counts"].values()) == 4153
+    assert sum(of_split["RBC"] for of_split in found["counts"].values()) == 4128
     assert all(of_split["Background"] > 100 for of_split in found["counts"].values())
 
 
@@ -385,4 +386,5 @@ def test_bccd_official_split_is_that_of_the_lists(
 ) -> None:
     for split in SPLITS:
         listed = (bccd / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
-        assert set(bccd_archive[f"source_{split}"].tolist()) == {f"{k}.jpg" for k in listed}
+        wanted = {f"{k}.jpg" for k in listed} - {"BloodImage_00038.jpg"}  # a twin of val's 00037
+        assert set(bccd_archive[f"source_{split}"].tolist()) == wanted

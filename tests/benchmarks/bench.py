@@ -32,7 +32,7 @@ import numpy as np
 from hematovision.archive import load_archive
 from hematovision.classifier import NAME, PRETRAINED, Classifier, read_card
 from hematovision.console import UserError, command, option, parse_options, say
-from hematovision.dataset import find_dataset
+from hematovision.dataset import find_default
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import COLOURS, GREY, new_figure, save_figure
 from hematovision.images import write_image
@@ -533,7 +533,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         raise UserError(f"--only {', '.join(unknown)}: not among {', '.join(sections)}")
     options.output.mkdir(parents=True, exist_ok=True)
-    dataset, archive = find_dataset(options.data_dir), options.output / "archive.npz"
+    dataset, archive = options.data_dir or find_default(), options.output / "archive.npz"
     time_process(ROOT / "preprocess_data.py", "--data-dir", dataset, "--output", archive)
     if not (options.model / "hematovision.keras").is_file():
         if (options.model / "hematovision.json").exists():

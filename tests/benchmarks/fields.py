@@ -21,14 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+from hematovision.annotations import read_annotations
 from hematovision.archive import FieldSplit, pack_fields
 from hematovision.classifier import PRETRAINED, read_card
 from hematovision.console import UserError, command, option, parse_options
-from hematovision.dataset import Field, clip_boxes, find_dataset, read_boxes
+from hematovision.dataset import Field, find_default
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
 from hematovision.files import find_images
+from hematovision.findings import Example
 from hematovision.images import read_image
+from hematovision.placing import place_boxes
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,21 @@ def score_folder(
     for note in sorted(notes.glob("*.xml")):
         if stems is None or note.stem in stems:
             data = paths[note.stem].read_bytes()
-            height, width = read_image(paths[note.stem], data).shape[:2]
-            segments, _ = clip_boxes(read_boxes(note), width, height)
-            fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool)))
+            image = read_image(paths[note.stem], data)
+            (noted,) = read_annotations(note)
+            segments = place_boxes(noted, image, Example(note.name)).segments
+            name = paths[note.stem].name
+            fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool), name))
     detector = Detector.load(model, read_card(model), workers)
-    answers = ask_fields(detector, FieldSplit(*pack_fields(fields).values()))
+    packed = pack_fields(fields)
+    answers = ask_fields(detector, FieldSplit(*(packed[k] for k in FieldSplit.KEYS)))
     return measure_fields(answers)["labels"]
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    root = find_dataset(options.data_dir)
+    root = options.data_dir or find_default()
     stems = None
     if options.split:
         listed = root / "ImageSets" / "Main" / f"{options.split}.txt"
