@@ -53,7 +53,9 @@ def fit_frame(annotation: Annotation, image: np.ndarray) -> tuple[list[Box], str
     in_size, in_picture = lies_in(corners, *size), lies_in(corners, width, height)
     turned = size == (height, width)
     same_shape = abs(x / y - 1) <= SAME_SHAPE
-    near = all(abs(a - b) <= max(4, SAME_SHAPE * b) for a, b in zip(size, (width, height), strict=True))
+    near = all(
+        abs(a - b) <= max(4, SAME_SHAPE * b) for a, b in zip(size, (width, height), strict=True)
+    )
     if in_picture and (not in_size or turned or near):
         reason = "swapped" if turned else "another size"
         return boxes, f"field whose <size> is {reason}, boxes as they are", False
