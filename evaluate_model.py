@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.archive import Archive, find_seen_fields, load_archive
-from hematovision.classifier import Classifier, list_versions
+from hematovision.archive import Archive, find_seen_fields, find_seen_twins, load_archive
+from hematovision.classifier import Classifier, choose_model, list_versions
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
+from hematovision.evaluation.matching import match_archive
 from hematovision.evaluation.measure import ask, compare, measure
 from hematovision.evaluation.report import (
     clean,
@@ -45,7 +46,9 @@ VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", 
 @dataclass(frozen=True)
 class Options:
     data: Path = option(Path("preprocessed_data.npz"), "archive whose test split is scored")
-    model: Path = option(Path("model"), "folder that train_model.py wrote")
+    model: Path | None = option(
+        None, "folder that train_model.py wrote (default: model/, else the bundled model)"
+    )
     output_dir: Path = option(Path("report"), "folder for the report")
     compare: Path | None = option(None, "folder of a second model to put beside the first")
     resamples: int = option(
@@ -55,28 +58,19 @@ class Options:
     workers: int = option(os.cpu_count() or 1, "crops classified side by side", low=1)
 
 
-def match_classes(archive: Archive, classifier: Classifier, path: Path) -> np.ndarray:
-    """The test labels as indices into the model's classes; UserError where the two don't fit."""
-    unknown = [c for c in archive.classes if c not in classifier.classes]
-    if unknown or archive.metadata["image_size"] != classifier.image_size:
-        raise UserError(
-            f"{path}: made for {archive.classes} at {archive.metadata['image_size']} pixels, the "
-            f"model for {classifier.classes} at {classifier.image_size}; preprocess or train again"
-        )
-    if len(archive.splits["test"].y) == 0:
-        raise UserError(
-            f"{path}: its test split is empty; preprocess with --split test or official"
-        )
-    index = np.array([classifier.classes.index(c) for c in archive.classes])
-    return index[archive.splits["test"].y]
-
-
 def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
-    """How many test fields the model was trained on, with a warning where there are any."""
+    """How many test fields the model was trained on, or on a twin of, with a warning where there
+    are any."""
     seen = len(find_seen_fields(archive.metadata, classifier.card, ["test"]))
+    twins = find_seen_twins(archive.metadata, classifier.card, ["test"])
     if seen:
         say(f"warning: {name}: trained on {seen} of the test fields: the figures flatter")
-    return seen
+    if twins:
+        say(
+            f"warning: {name}: trained on (nearly) the same picture as {len(twins)} of the test "
+            f"fields, such as {twins[0]}: the figures flatter"
+        )
+    return seen + len(twins)
 
 
 def load_second(folder: Path, first: Classifier) -> Classifier:

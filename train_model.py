@@ -187,8 +187,17 @@ def describe_model(
         "seconds": seconds,
         "versions": list_versions(VERSIONED),
         "training_fields": sorted({*metadata["field_sha256"]["train"].values(), *seen_before}),
+        "training_looks": list_looks(metadata, origin),
     }
     return card if fields_card is None else card | {"fields": fields_card}
+
+
+def list_looks(metadata: dict[str, Any], origin: str) -> list[str]:
+    """What the training fields look like (see `twins`), those of the bundled backbone too."""
+    looks = metadata.get("field_look", {}).get("train", {})
+    before = read_card(PRETRAINED).get("training_looks", []) if origin[:7] == "bundled" else []
+    trained_on = metadata["field_sha256"]["train"]
+    return sorted({*(look for name, look in looks.items() if name in trained_on), *before})
 
 
 def write_model(

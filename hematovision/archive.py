@@ -252,3 +252,17 @@ def find_seen_fields(
     seen = set(card["training_fields"])
     held_out = (metadata["field_sha256"][s] for s in splits)
     return [name for of_split in held_out for name, digest in of_split.items() if digest in seen]
+
+
+def find_seen_twins(
+    metadata: dict[str, Any], card: dict[str, Any], splits: Sequence[str] = ("val", "test")
+) -> list[str]:
+    """Held-out fields that look like one the model was trained on, though their files differ."""
+    from hematovision.twins import find_twins
+
+    seen = find_seen_fields(metadata, card, splits)
+    looks = metadata.get("field_look", {})
+    names = {name: look for s in splits for name, look in looks.get(s, {}).items()}
+    others = [name for name in names if name not in seen]
+    pairs = find_twins([names[name] for name in others], card.get("training_looks", []))
+    return [others[i] for i in sorted({i for i, _ in pairs})]

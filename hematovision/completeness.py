@@ -16,7 +16,8 @@ import numpy as np
 from hematovision.cells import Segment
 from hematovision.console import UserError
 from hematovision.ground import QUARTER
-from hematovision.labels import ancestors, is_rbc, tell_counts, unify_labels
+from hematovision.labels import is_rbc, tell_counts, unify_labels
+from hematovision.taxonomy import lineage
 
 if TYPE_CHECKING:
     from hematovision.dataset import Field
@@ -66,6 +67,11 @@ def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> None:
         named[0].complete = tuple(sorted(set(found.values())))
 
 
+def find_root(label: str) -> str:
+    """What a label is a kind of in the end: a white cell, for a neutrophil."""
+    return list(lineage(label))[-1]
+
+
 def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
     """The labels that seem to be boxed wherever they occur, and the share of red cells unboxed.
 
@@ -79,12 +85,12 @@ def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
     share = unboxed / max(unboxed + red, 1)
     families: Counter[str] = Counter()
     for label, n in counts.items():
-        families[ancestors(label)[-1]] += n
+        families[find_root(label)] += n
 
     def is_complete(label: str) -> bool:
         if is_rbc(label):
             return share <= MOST_UNBOXED
-        return families[ancestors(label)[-1]] >= LEAST_A_FIELD * len(fields)
+        return families[find_root(label)] >= LEAST_A_FIELD * len(fields)
 
     return tuple(sorted(label for label in counts if is_complete(label))), share
 

@@ -1,14 +1,14 @@
 """Labels: however an annotator spelt a kind of cell, one name for it.
 
 "Red Blood Cell", "rbc", "RBCs" and "Erythrocyte" all become "RBC". What the tables don't know keeps
-the spelling that is most frequent. Both tables are data: another domain's tree works as well.
+the spelling that is most frequent. The table is data; what is a kind of what says `taxonomy`.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hematovision.console import UserError
 
@@ -48,13 +48,6 @@ NAMES: dict[str, str] = {
     "Background": "",
 }
 
-# What each kind is a kind of: a box that says "WBC" says "one of its types".
-PARENTS: dict[str, str] = dict.fromkeys(
-    ("Neutrophil", "Lymphocyte", "Monocyte", "Eosinophil", "Basophil", "Immature granulocyte",
-     "Erythroblast"),
-    "WBC",
-)  # fmt: skip
-
 
 def fold(label: str) -> str:
     """What of a label tells kinds apart: its letters and digits, without case, accent or plural."""
@@ -88,14 +81,6 @@ def find_name(label: str) -> str | None:
 
 def is_rbc(label: str) -> bool:
     return label == "RBC" or find_name(label) == "RBC"
-
-
-def ancestors(label: str) -> list[str]:
-    """The label itself, what it is a kind of, and so on up the tree."""
-    line = [label]
-    while line[-1] in PARENTS:
-        line.append(PARENTS[line[-1]])
-    return line
 
 
 def tell_counts(counts: Mapping[str, int], most: int = 20) -> str:
@@ -166,23 +151,3 @@ def tell_merges(unified: Mapping[str, str | None], counts: Mapping[str, int]) ->
         if name is not None and name != label:
             spelt[name][label] = counts[label]
     return [f"label {name}: also spelt {tell_counts(ways)}" for name, ways in sorted(spelt.items())]
-
-
-def count_names(unified: Mapping[str, str | None], counts: Mapping[str, int]) -> Counter[str]:
-    """How often each name occurs once labels are unified."""
-    total: Counter[str] = Counter()
-    for label, name in unified.items():
-        if name is not None:
-            total[name] += counts[label]
-    return total
-
-
-def map_classes(found: Iterable[str], known: Iterable[str]) -> dict[str, str | None]:
-    """For each class found, the known one that it is, or is a kind of; None where there is none."""
-    known = list(known)
-    by_name = {(find_name(k) or fold(k)): k for k in known}
-    mapped: dict[str, str | None] = {}
-    for name in found:
-        line = ancestors(find_name(name) or name)
-        mapped[name] = next((by_name[k] for k in (name, *line, fold(name)) if k in by_name), None)
-    return mapped

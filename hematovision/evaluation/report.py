@@ -213,7 +213,7 @@ def write_report(
     page = render_page(
         options=options,
         metrics=metrics,
-        card={k: v for k, v in card.items() if k != "training_fields"},
+        card={k: v for k, v in card.items() if k not in ("training_fields", "training_looks")},
         pictures={name: embed(path) for name, path in plots.items()},
         wrong=[rows[i] | {"picture": embed(split.X[i])} for i in shown.wrong],
         doubtful=[rows[i] | {"picture": embed(split.X[i])} for i in shown.doubtful],
