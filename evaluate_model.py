@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hematovision.archive import Archive, find_seen_fields, find_seen_twins, load_archive
+from hematovision.archive import Archive, Split, find_seen_fields, find_seen_twins, load_archive
 from hematovision.classifier import Classifier, choose_model, list_versions
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
-from hematovision.evaluation.matching import match_archive
+from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
 from hematovision.evaluation.measure import ask, compare, measure
 from hematovision.evaluation.report import (
     clean,
@@ -73,27 +71,36 @@ def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
     return seen + len(twins)
 
 
-def load_second(folder: Path, first: Classifier) -> Classifier:
-    """The model to compare with; UserError where the two don't answer the same question."""
-    second = Classifier.load(folder)
-    if (second.classes, second.image_size) != (first.classes, first.image_size):
+def match_second(
+    folder: Path, archive: Archive, options: Options, first: Sequence[str], crops: int
+) -> tuple[MergedClassifier | Classifier, Split]:
+    """The model to compare with, and the crops it is asked about, which are the first's.
+
+    Raises UserError where the two don't answer the same question.
+    """
+    second, split, _ = match_archive(archive, Classifier.load(folder), options.data)
+    if list(second.classes) != list(first) or len(split.y) != crops:
         raise UserError(
-            f"{folder}: for {second.classes} at {second.image_size} pixels, the first model for "
-            f"{first.classes} at {first.image_size}; only models of one task can be compared"
+            f"{folder}: scored in {', '.join(second.classes)} on {len(split.y)} crops, the first "
+            f"model in {', '.join(first)} on {crops}; only models of one task can be compared"
         )
-    return second
+    return second, split
 
 
 def describe_run(
-    options: Options, archive: Archive, card: dict[str, Any], seen: int
+    options: Options,
+    folder: Path,
+    archive: Archive,
+    classifier: Classifier | MergedClassifier,
+    seen: int,
 ) -> dict[str, Any]:
     """What metrics.json says of the model, the archive and how the report was made."""
     return {
-        "threshold": card["threshold"],
-        "task": card["task"],
+        "threshold": classifier.threshold,
+        "task": "binary" if classifier.classes == BINARY else "multiclass",
         "test_fields_trained_on": seen,
         "split": {k: archive.metadata[k] for k in ("split", "fields", "counts", "left_out")},
-        "history": read_history(options.model / "history.csv"),
+        "history": read_history(folder / "history.csv"),
         "archive_sha256": archive.digest,
         "resamples": options.resamples,
         "command": format_command(options),
@@ -163,28 +170,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
     bootstrap = Bootstrap(options.resamples, options.seed)
-    classifier = Classifier.load(options.model)
-    second = load_second(options.compare, classifier) if options.compare else None
     archive = load_archive(options.data, ["test"])
-    test, fields, card = archive.splits["test"], archive.fields["test"], classifier.card
-    y = match_classes(archive, classifier, options.data)
-    seen = count_seen(archive, classifier, options.model)
+    folder, notice = choose_model(options.model)
+    loaded = Classifier.load(folder)
+    classifier, test, y = match_archive(archive, loaded, options.data)
+    if notice:
+        say(notice)
+    fields, card = archive.fields["test"], loaded.card
+    seen = count_seen(archive, loaded, folder)
 
     answers = ask(classifier, test.X, options.workers)
     comparison, whole_fields, worst = None, None, []
-    if second:
-        others = ask(second, test.X, options.workers)
+    if options.compare:
+        second, split = match_second(options.compare, archive, options, classifier.classes, len(y))
+        others = ask(second, split.X, options.workers)
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
     if "fields" in card:
-        found = ask_fields(Detector.load(options.model, card, options.workers), fields)
+        found = ask_fields(Detector.load(folder, card, options.workers), fields)
         whole_fields = measure_fields(found)
         worst = draw_worst_fields(whole_fields, found, fields)
     shown = pick_shown(classifier, test, y, answers, options.seed, options.workers)
     metrics = clean(
         {
             **measure(y, answers, classifier.classes, test, bootstrap),
-            **describe_run(options, archive, card, seen),
+            **describe_run(options, folder, archive, classifier, seen),
             "comparison": comparison,
             "whole_fields": whole_fields,
             "heat_maps": [
@@ -192,7 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             ],
         }
     )
-    write_report(options, metrics, card, test, y, answers, fields, shown, worst)
+    shown_options = dataclasses.replace(options, model=folder)
+    write_report(shown_options, metrics, card, test, y, answers, fields, shown, worst)
     print(format_table(metrics))
     say(f"{len(y)} crops of {metrics['fields']} fields in {time.perf_counter() - start:.1f} s")
     print(f"report: {options.output_dir / 'report.html'}")

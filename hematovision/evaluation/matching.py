@@ -1,8 +1,9 @@
 """Matching: an archive and a model that needn't have been made for each other.
 
-Classes are compared as what they mean: "rbc" is RBC, a neutrophil is a white cell. Where one of the
-two knows more than the other, the finer classes are merged; crops of what the model has no class for
-are left out, and said. Crops of another size than the model's are cut anew from the archive's fields.
+Classes are compared as what they mean: "rbc" is RBC, a neutrophil is a white cell. Where one of
+the two knows more than the other, the finer classes are merged; crops of what the model has no
+class for are left out, and said. Crops of another size than the model's are cut anew from the
+archive's fields.
 """
 
 from __future__ import annotations
