@@ -35,8 +35,7 @@ else
 endif
 	$(PY) train_model.py
 	$(PY) evaluate_model.py
-	$(PY) predict.py data/sample/segments/red_cell.png
-	@echo "The report is in report/"
+	$(PY) predict.py data/examples/red_cell.png
 
 test: .venv/tested
 	$(PY) -m ruff check .
@@ -53,4 +52,4 @@ bench: .venv/benched
 	touch $@
 
 clean:
-	rm -rf preprocessed_data.npz model report
+	rm -rf preprocessed_data.npz model report demo check.html

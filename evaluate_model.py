@@ -22,7 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.archive import Archive, Split, find_seen_fields, find_seen_twins, load_archive
+from hematovision.archive import (
+    Archive,
+    Split,
+    choose_archive,
+    find_seen_fields,
+    find_seen_twins,
+    load_archive,
+    place,
+)
 from hematovision.classifier import Classifier, choose_model, list_versions
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import Detector
@@ -43,11 +51,15 @@ VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", 
 
 @dataclass(frozen=True)
 class Options:
-    data: Path = option(Path("preprocessed_data.npz"), "archive whose test split is scored")
+    data: Path | None = option(
+        None, "archive whose test split is scored (default: preprocessed_data.npz)"
+    )
     model: Path | None = option(
         None, "folder that train_model.py wrote (default: model/, else the bundled model)"
     )
-    output_dir: Path = option(Path("report"), "folder for the report")
+    output_dir: Path | None = option(
+        None, "folder for the report (default: report; demo/report where cells are drawn)"
+    )
     compare: Path | None = option(None, "folder of a second model to put beside the first")
     resamples: int = option(
         1000, "bootstrap resamples of the fields, for the intervals (0: none)", low=0
@@ -72,13 +84,13 @@ def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
 
 
 def match_second(
-    folder: Path, archive: Archive, options: Options, first: Sequence[str], crops: int
+    folder: Path, archive: Archive, path: Path, first: Sequence[str], crops: int
 ) -> tuple[MergedClassifier | Classifier, Split]:
     """The model to compare with, and the crops it is asked about, which are the first's.
 
     Raises UserError where the two don't answer the same question.
     """
-    second, split, _ = match_archive(archive, Classifier.load(folder), options.data)
+    second, split, _ = match_archive(archive, Classifier.load(folder), path)
     if list(second.classes) != list(first) or len(split.y) != crops:
         raise UserError(
             f"{folder}: scored in {', '.join(second.classes)} on {len(split.y)} crops, the first "
@@ -170,10 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
     bootstrap = Bootstrap(options.resamples, options.seed)
-    archive = load_archive(options.data, ["test"])
-    folder, notice = choose_model(options.model)
+    path = choose_archive(options.data)
+    archive = load_archive(path, ["test"])
+    folder, notice = choose_model(options.model, place("model", archive.metadata))
     loaded = Classifier.load(folder)
-    classifier, test, y = match_archive(archive, loaded, options.data)
+    classifier, test, y = match_archive(archive, loaded, path)
     if notice:
         say(notice)
     fields, card = archive.fields["test"], loaded.card
@@ -182,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     answers = ask(classifier, test.X, options.workers)
     comparison, whole_fields, worst = None, None, []
     if options.compare:
-        second, split = match_second(options.compare, archive, options, classifier.classes, len(y))
+        second, split = match_second(options.compare, archive, path, classifier.classes, len(y))
         others = ask(second, split.X, options.workers)
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
@@ -202,11 +215,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             ],
         }
     )
-    shown_options = dataclasses.replace(options, model=folder)
-    write_report(shown_options, metrics, card, test, y, answers, fields, shown, worst)
+    target = options.output_dir or place("report", archive.metadata)
+    asked = dataclasses.replace(options, data=path, model=folder, output_dir=target)
+    write_report(asked, metrics, card, test, y, answers, fields, shown, worst)
     print(format_table(metrics))
     say(f"{len(y)} crops of {metrics['fields']} fields in {time.perf_counter() - start:.1f} s")
-    print(f"report: {options.output_dir / 'report.html'}")
+    print(f"report: {target / 'report.html'}")
     return 0
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from hematovision.cells import Cells
-from hematovision.classifier import Classifier, choose_model, read_card
+from hematovision.classifier import Classifier, choose_model, read_card, warn_of_demonstration
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
 from hematovision.detector import Detector
 from hematovision.files import describe_others, survey
@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     images, notices = list_images(options.images)
     check_options(options, images)
     folder, chosen = choose_model(options.model)
-    notices += [chosen] if chosen else []
+    notices += filter(None, [chosen, warn_of_demonstration(read_card(folder))])
     if options.field:
         failed = count_fields(options, images, folder, notices)
     else:

@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hematovision.archive import SPLITS, Crops, pack_fields, write_archive
+from hematovision.archive import ARCHIVE, SPLITS, Crops, pack_fields, place, write_archive
 from hematovision.cells import Segment, is_rbc
 from hematovision.check_page import MOST_DRAWN, write_check_page
 from hematovision.completeness import settle_complete, state_complete
@@ -37,6 +37,7 @@ from hematovision.dataset import (
     Field,
     find_default,
     gather,
+    is_drawn,
     join,
     open_datasets,
     read_fields,
@@ -56,7 +57,9 @@ class Options:
     data_dir: tuple[Path, ...] = option(
         (), "folder(s) of annotated pictures, a laboratory each (default: data/ or data/sample/)"
     )
-    output: Path = option(Path("preprocessed_data.npz"), "archive to write")
+    output: Path | None = option(
+        None, "archive to write (default: preprocessed_data.npz; demo/ holds that of drawn cells)"
+    )
     image_size: int = option(96, "side of a crop in pixels", low=32, high=512)
     task: Literal["binary", "multiclass"] | None = option(
         None,
@@ -220,6 +223,7 @@ def describe(
         "left_out": findings.of("left out"),
         "put_right": findings.of("put right"),
         "complete": {lab: sorted(labels) for lab, labels in complete.items()},
+        "demonstration": is_drawn(fields),
         "dataset_sha256": hashlib.sha256(listing.encode("utf-8", "backslashreplace")).hexdigest(),
         "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
         "field_look": {s: {f.name: f.look for f in by_split[s]} for s in SPLITS},
@@ -290,7 +294,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     mark_twins(fields, findings)
     ways = assign_splits(fields, missing, options.split, options.seed, findings)
     if options.check:
-        return write_check_page(options.output.with_name("check.html"), fields, findings)
+        page = (options.output or ARCHIVE).with_name("check.html")
+        return write_check_page(page, fields, findings)
 
     arrays: dict[str, Any] = {}
     for split in SPLITS:
@@ -302,12 +307,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     metadata = describe(options, task, ways, fields, named, classes, findings)
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(json.dumps(metadata))
-    write_archive(options.output, arrays, options.workers)
+    output = options.output or place(ARCHIVE.name, metadata)
+    write_archive(output, arrays, options.workers)
     for notice in findings.notices:
         say(notice)
     if options.preview:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
-    print(summarise(metadata, findings, options.output, time.perf_counter() - start))
+    print(summarise(metadata, findings, output, time.perf_counter() - start))
     return 0
 
 

@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Archive, Split, find_seen_fields, load_archive
+from hematovision.archive import (
+    Archive,
+    Split,
+    choose_archive,
+    find_seen_fields,
+    load_archive,
+    place,
+)
 from hematovision.classifier import (
     NAME,
     PRETRAINED,
@@ -66,8 +73,12 @@ HISTORY = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "se
 
 @dataclass(frozen=True)
 class Options:
-    data: Path = option(Path("preprocessed_data.npz"), "archive made by preprocess_data.py")
-    output_dir: Path = option(Path("model"), "folder for the trained model")
+    data: Path | None = option(
+        None, "archive made by preprocess_data.py (default: preprocessed_data.npz)"
+    )
+    output_dir: Path | None = option(
+        None, "folder for the trained model (default: model; demo/model where cells are drawn)"
+    )
     weights: str = option(
         "auto", "start from: auto, imagenet, bundled, none, or a MobileNetV2 weights file"
     )
@@ -179,6 +190,7 @@ def describe_model(
         "labels": list(labels),
         "weights": origin,
         "notices": notices,
+        "demonstration": metadata.get("demonstration", False),
         "epochs": options.epochs,
         "seed": options.seed,
         "archive_sha256": archive.digest,
@@ -240,8 +252,10 @@ def format_summary(card: dict[str, Any], folder: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     clock = Clock()
-    archive = load_archive(options.data, ["train", "val"])
-    check_archive(archive, options.data)
+    path = choose_archive(options.data)
+    archive = load_archive(path, ["train", "val"])
+    check_archive(archive, path)
+    folder = options.output_dir or place("model", archive.metadata)
     train, val = archive.splits["train"], archive.splits["val"]
     labels, code, val_code = encode_annotated(train, val)
     clock("load archive")
@@ -283,8 +297,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         history += learnt
         clock("learn fields")
     card = describe_model(options, archive, labels, origin, found, fields_card, clock.seconds)
-    write_model(options.output_dir, networks, card, history)
-    print(format_summary(card, options.output_dir))
+    write_model(folder, networks, card, history)
+    print(format_summary(card, folder))
     return 0
 
 

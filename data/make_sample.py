@@ -25,8 +25,7 @@ WHITE_CELLS = {
     2: (0.40, 0.42, 0.40, 0.24, 0.90),  # eosinophil
     3: (0.29, 0.46, 0.18, 0.20, 0.25),  # neutrophil
 }
-OWN = ("Main", "segments")  # the folders of a sample that hold other files than drawn_*
-EXAMPLES = {"RBC": "red_cell.png", "WBC": "white_cell.png", "Platelets": "platelet.png"}
+OWN = ("Main",)  # the folders of a sample that hold other files than drawn_*
 FILE = """<annotation><folder>JPEGImages</folder><filename>{}.jpg</filename>
 <source><database>drawn by data/make_sample.py</database></source>
 <size><width>640</width><height>480</height><depth>3</depth></size><segmented>0</segmented>
@@ -207,18 +206,9 @@ def split_fields(labels: dict[str, set[str]]) -> dict[str, list[str]]:
     return {"train": train, "val": val, "trainval": rest, "test": test}
 
 
-def cut_examples(folder: Path, field: np.ndarray, boxes: list[tuple]) -> None:
-    """Save the first whole cell of each kind as a picture of its own, something to predict."""
-    for label, truncated, xmin, ymin, xmax, ymax in boxes:
-        path = folder / EXAMPLES[label]
-        if not truncated and not path.exists():
-            segment = field[ymin - 1 : ymax, xmin - 1 : xmax]
-            path.write_bytes(cv2.imencode(".png", segment)[1].tobytes())
-
-
 def write_sample(folder: Path, fields: int, seed: int) -> Path:
     """Draw all fields into a new folder, and give it back."""
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main", "segments"):
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
     labels = {}
     for index, rng in enumerate(np.random.default_rng(seed).spawn(fields)):
@@ -229,7 +219,6 @@ def write_sample(folder: Path, fields: int, seed: int) -> Path:
         picture = cv2.imencode(".jpg", field, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
         (folder / "JPEGImages" / f"{name}.jpg").write_bytes(picture.tobytes())
         boxes = choose_boxes(rng, spots, corners)
-        cut_examples(folder / "segments", field, boxes)
         text = FILE.format(name, "".join(OBJECT.format(*box) for box in boxes))
         (folder / "Annotations" / f"{name}.xml").write_text(text, newline="\n")
         labels[name] = {box[0] for box in boxes}

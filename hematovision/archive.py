@@ -29,7 +29,20 @@ if TYPE_CHECKING:
     from hematovision.dataset import Field
 
 SPLITS = ("train", "val", "test")
+ARCHIVE = Path("preprocessed_data.npz")
+DEMO = Path("demo")  # holds what comes of drawn cells, so that it never answers for real smears
 DAMAGED = (zipfile.BadZipFile, zlib.error)  # what a broken .npz raises, beside ValueError
+
+
+def choose_archive(path: Path | None) -> Path:
+    """The archive named, else the one made here, else that of the drawn sample."""
+    drawn = DEMO / ARCHIVE
+    return path or (drawn if drawn.is_file() and not ARCHIVE.is_file() else ARCHIVE)
+
+
+def place(name: str, metadata: dict[str, Any]) -> Path:
+    """Where what comes of an archive belongs unless told: apart, if its cells are drawn."""
+    return DEMO / name if metadata.get("demonstration") else Path(name)
 
 
 class Crops(NamedTuple):

@@ -43,16 +43,23 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def warn_of_demonstration(card: dict[str, Any]) -> str:
+    """What to say of a model that was trained on drawn cells; nothing of any other."""
+    if not card.get("demonstration"):
+        return ""
+    return "warning: this model has learnt from drawn cells: a demonstration, not for real smears"
+
+
 def first_line(error: BaseException) -> str:
     """What an error of some library says, as far as it fits into our one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def choose_model(folder: Path | None) -> tuple[Path, str]:
-    """The folder given, else model/ where one was trained, else the bundled model; and a notice."""
+def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Path, str]:
+    """The folder given, else `trained` where it holds a model, else the bundled one; and a
+    notice."""
     if folder is not None:
         return folder, ""
-    trained = Path("model")
     if (trained / "hematovision.json").is_file():
         return trained, f"using the model trained here: {trained}"
     return PRETRAINED, f"using the bundled model: {PRETRAINED}"

@@ -27,6 +27,7 @@ from hematovision.training.backbone import start_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample"
+EXAMPLES = ROOT / "data" / "examples"
 BCCD = ROOT.parent / "shared" / "bccd"
 # What metrics.json holds at least, by the contract, and which of it are the headline figures.
 CONTRACT_KEYS = {
@@ -196,17 +197,17 @@ def start_weights() -> str:
 class SampleRun(NamedTuple):
     """A folder in which preprocess_data.py and train_model.py ran on the bundled sample."""
 
-    folder: Path  # holds preprocessed_data.npz and model/
+    folder: Path  # holds demo/preprocessed_data.npz and demo/model/
     preprocessed: Outcome
     trained: Outcome
 
     @property
     def archive(self) -> Path:
-        return self.folder / "preprocessed_data.npz"
+        return self.folder / "demo" / "preprocessed_data.npz"
 
     @property
     def model(self) -> Path:
-        return self.folder / "model"
+        return self.folder / "demo" / "model"
 
 
 def run_sample(folder: Path, task: str, field_epochs: int) -> SampleRun:

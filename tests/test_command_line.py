@@ -21,7 +21,7 @@ FIELD = str(SAMPLE / "JPEGImages" / "drawn_000.jpg")
 HELP = {
     "preprocess_data.py": {
         "--data-dir": "(default: data/ or data/sample/)",
-        "--output": "(default: preprocessed_data.npz)",
+        "--output": "(default: preprocessed_data.npz;",
         "--task": "{binary,multiclass}",
         "--split": "{auto,official,random,test}",
         "--image-size": "pixels",
@@ -31,15 +31,15 @@ HELP = {
     },
     "train_model.py": {
         "--data": "(default: preprocessed_data.npz)",
-        "--output-dir": "(default: model)",
+        "--output-dir": "(default: model;",
         "--weights": "(default: auto)",
         "--epochs": "0 to 1000",
         "--seed": "(default: 42)",
     },
     "evaluate_model.py": {
         "--data": "(default: preprocessed_data.npz)",
-        "--model": "(default: model)",
-        "--output-dir": "(default: report)",
+        "--model": "(default: model/, else the bundled model)",
+        "--output-dir": "(default: report;",
         "--resamples": "0 or more",
     },
     "predict.py": {"--model": "default: model/", "--json": "JSON", "--field": "whole fields"},

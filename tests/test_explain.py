@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, SAMPLE, Run, SampleRun, only_error, run_script
+from conftest import EXAMPLES, ROOT, Run, SampleRun, only_error, run_script
 
 from hematovision.explain import occlude, paint_heat
 
@@ -44,7 +44,7 @@ def test_heat_is_orange_for_and_blue_against() -> None:
     assert (painted[:, 2:] == 128).all()
 
 
-CELL = SAMPLE / "segments" / "white_cell.png"
+CELL = EXAMPLES / "white_cell.png"
 
 
 def test_predict_explains_its_answer(sample_run: SampleRun, tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE, Outcome, SampleRun, run_script, write_png
+from conftest import EXAMPLES, SAMPLE, Outcome, SampleRun, run_script, write_png
 
+from hematovision.archive import choose_archive
 from hematovision.classifier import PRETRAINED, Classifier
 from hematovision.training.backbone import build_backbone, start_tensorflow
 
@@ -18,17 +20,44 @@ def test_the_four_scripts_run_in_a_row_with_their_default_names(sample_run: Samp
     """The first two ran for `sample_run`, in the same folder."""
     report = run_script("evaluate_model.py", "--resamples", 50, cwd=sample_run.folder)
     assert report.status == 0, report.err
-    metrics = json.loads((sample_run.folder / "report" / "metrics.json").read_text())
+    metrics = json.loads((sample_run.folder / "demo" / "report" / "metrics.json").read_text())
     assert metrics["accuracy"] > 0.9  # drawn cells are easy
-    assert len(list((sample_run.folder / "report").glob("*.png"))) >= 3
+    assert len(list((sample_run.folder / "demo" / "report").glob("*.png"))) >= 3
 
-    cell = SAMPLE / "segments" / "red_cell.png"
+    cell = EXAMPLES / "red_cell.png"
     answer = run_script("predict.py", cell, "--json", cwd=sample_run.folder)
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["label"] == "RBC"
-    assert "model" in answer.err and len(answer.err.splitlines()) == 1  # which model it took
+    assert not json.loads(answer.out)["uncertain"]
+    # A demonstration doesn't answer for real smears: which model it took.
+    assert "bundled model" in answer.err and len(answer.err.splitlines()) == 1
     for outcome in (sample_run.preprocessed, sample_run.trained, report, answer):
         assert "Traceback" not in outcome.err
+
+
+def test_what_is_trained_on_drawn_cells_stays_apart_and_says_so(sample_run: SampleRun) -> None:
+    assert {path.name for path in sample_run.folder.iterdir()} == {"demo"}
+    card = json.loads((sample_run.model / "hematovision.json").read_text())
+    assert card["demonstration"] is True
+    cell = EXAMPLES / "red_cell.png"
+    for args in ((cell,), ("--field", EXAMPLES / "field.jpg")):
+        answer = run_script("predict.py", *args, "--model", sample_run.model)
+        assert answer.status == 0
+        assert "drawn cells: a demonstration" in answer.err
+    assert "drawn" not in run_script("predict.py", cell, "--model", PRETRAINED).err
+
+
+def test_an_archive_of_ones_own_comes_before_the_demonstration(
+    sample_run: SampleRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sample_run.folder)
+    assert choose_archive(None) == Path("demo/preprocessed_data.npz")
+    assert choose_archive(Path("mine.npz")) == Path("mine.npz")
+    monkeypatch.chdir(tmp_path)
+    assert choose_archive(None) == Path("preprocessed_data.npz")
+    shutil.copytree(sample_run.folder / "demo", tmp_path / "demo")
+    (tmp_path / "preprocessed_data.npz").touch()
+    assert choose_archive(None) == Path("preprocessed_data.npz")
 
 
 def test_evaluation_counts_what_predict_answers(sample_run: SampleRun, tmp_path: Path) -> None:
@@ -78,15 +107,16 @@ def test_the_bundled_backbone_can_be_started_from(bundled: Path) -> None:
     assert np.isfinite(answers).all() and answers.std() > 0.01
 
 
-def test_the_bundled_model_knows_the_cells_of_the_sample(bundled: Path, tmp_path: Path) -> None:
-    """It has never seen a drawn cell; `make run` ends with the first of these."""
+def test_the_bundled_model_is_sure_of_the_examples(bundled: Path, tmp_path: Path) -> None:
+    """Cells of BCCD's test fields; `make run` ends with the first of these."""
     names = ("red_cell", "white_cell", "platelet")
-    paths = [SAMPLE / "segments" / f"{name}.png" for name in names]
+    paths = [EXAMPLES / f"{name}.png" for name in names]
     result = run_script("predict.py", *paths, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert "bundled" in result.err
-    labels = [json.loads(line)["label"] for line in result.out.splitlines()]
-    assert labels == ["RBC", "WBC", "Platelets"]
+    found = [json.loads(line) for line in result.out.splitlines()]
+    assert [answer["label"] for answer in found] == ["RBC", "WBC", "Platelets"]
+    assert not any(answer["uncertain"] for answer in found)
 
 
 def drawn_nonsense(folder: Path) -> list[Path]:

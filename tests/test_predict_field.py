@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import (
+    EXAMPLES,
     ROOT,
     SAMPLE,
     Run,
@@ -152,7 +153,7 @@ def test_a_whole_field_without_the_option_gets_a_notice(run: Run) -> None:
     assert result.status == 0
     assert "notice" in result.err and f"--field {FIELDS[0]}" in result.err
     assert len(result.out.splitlines()) == 1
-    segment = SAMPLE / "segments" / "red_cell.png"
+    segment = EXAMPLES / "red_cell.png"
     result = run("predict.py", segment, "--model", PRETRAINED)
     assert result.status == 0
     assert "notice" not in result.err
@@ -176,7 +177,7 @@ def test_the_notice_is_said_once_however_many_fields(run: Run) -> None:
 
 
 def test_one_large_cell_gets_no_notice(run: Run, tmp_path: Path) -> None:
-    cell = cv2.resize(read_image(SAMPLE / "segments" / "red_cell.png"), (400, 400))
+    cell = cv2.resize(read_image(EXAMPLES / "red_cell.png"), (400, 400))
     result = run("predict.py", write_png(tmp_path / "cell.png", cell), "--model", PRETRAINED)
     assert result.status == 0
     assert "notice" not in result.err

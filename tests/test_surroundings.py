@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SAMPLE, Outcome, answers, write_png
+from conftest import EXAMPLES, ROOT, SAMPLE, Outcome, answers, write_png
 from drawing import draw_field
 
 from hematovision.surroundings import printable
 
-RED_CELL = SAMPLE / "segments" / "red_cell.png"
+RED_CELL = EXAMPLES / "red_cell.png"
 NOTEBOOK = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 
