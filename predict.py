@@ -63,6 +63,13 @@ class Options:
         high=1,
         metavar="P",
     )
+    cell_size: float | None = option(
+        None,
+        "with --field: pixels across a red cell (default: found by looking)",
+        low=6,
+        high=5000,
+        metavar="PX",
+    )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
         os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
@@ -188,7 +195,13 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notice:
 
                 target = OutputFolder(options.output, detector.labels, options.show_probability)
                 stack.enter_context(target)
-            cells = detector.find(image, options.min_probability)
+            cells, scale = detector.search(image, options.min_probability, options.cell_size)
+            if not scale.certain:
+                say(
+                    f"warning: {path}: no size of red cells explains this field, the best is "
+                    f"{scale.cell_px:.0f} pixels across: counts may be far off; state it with "
+                    "--cell-size PX"
+                )
             answer = describe_field(path, image, cells, detector)
             if target:
                 target.add(path, image, cells, answer)
@@ -256,6 +269,8 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
     """Refuse values that no later step could use."""
     if not options.field and (options.output or options.min_probability is not None):
         raise UserError("--output and --min-probability want --field: a segment has no cells")
+    if not options.field and options.cell_size is not None:
+        raise UserError("--cell-size wants --field: a segment is one cell, of any size")
     if options.field and options.explain:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:

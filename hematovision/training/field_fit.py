@@ -17,9 +17,10 @@ import numpy as np
 from hematovision.archive import FieldSplit
 from hematovision.cells import Cells, is_rbc, is_sliver, match, overlap, sides
 from hematovision.console import progress, run_ahead, say
-from hematovision.detector import CELL, MIN_SHOWN, NAME, find_cells, find_in_field, run_network
+from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
 from hematovision.ground import QUARTER
 from hematovision.litert import Network
+from hematovision.tiles import CELL, Run, find_cells
 from hematovision.training.backbone import convert
 from hematovision.training.field_views import (
     WINDOWS,
@@ -126,7 +127,7 @@ def make_step(network: keras.Model, steps: int) -> Callable[..., Any]:
     return step
 
 
-def make_run(network: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def make_run(network: keras.Model) -> Run:
     """The Keras network as `find_cells` wants it."""
     import tensorflow as tf
 
@@ -255,7 +256,7 @@ def fit_detector(
     run = partial(run_network, Network(exported))
     held_out = prepare_fields(val, labels)
     found = [
-        find_in_field(run, f.raw(), typical, np.zeros(len(labels)), f.cell_px)
+        find_in_field(run, f.image(), typical, np.zeros(len(labels)), f.cell_px)
         for f in progress(held_out, len(held_out), "thresholds")
     ]
     thresholds = choose_thresholds(found, held_out, doubtful)

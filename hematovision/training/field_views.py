@@ -18,9 +18,10 @@ import numpy as np
 
 from hematovision.archive import FieldSplit
 from hematovision.cells import Segment, is_rbc, is_sliver, overlap, sides, touches
-from hematovision.detector import CELL, MIN_SHOWN
+from hematovision.detector import MIN_SHOWN
 from hematovision.ground import QUARTER, find_free_area
 from hematovision.images import GROUND, level_light, read_image, resize
+from hematovision.tiles import CELL
 from hematovision.training.views import restain
 
 # Height and width of training windows, the scales they are drawn at, and how often.
