@@ -10,7 +10,7 @@ import numpy as np
 from hematovision.ground import QUARTER
 from hematovision.images import GROUND
 from hematovision.tiles import CELL
-from hematovision.training.field_views import TrainingField
+from hematovision.training.training_field import TrainingField
 
 Box = tuple[str, int, int, int, int]
 # What is drawn for a label, in RGB: a smear's colours, roughly.
@@ -67,7 +67,7 @@ def make_training_field(boxes: Sequence[Box] | None = None) -> TrainingField:
     box = np.array([b[1:] for b in boxes], float).reshape(-1, 4)
     free = np.zeros((45, 60), bool)
     free[:, 40:] = True
-    return TrainingField("f.png", data, box, label, len(box), 40.0, free, box[:0])
+    return TrainingField("f.png", data, box, label, "drawn", ~RED, len(box), 40.0, free, box[:0])
 
 
 def draw_discs(

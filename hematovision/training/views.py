@@ -10,7 +10,7 @@ import numpy as np
 
 from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.images import crop_content, slices, square_crop
+from hematovision.images import crop_content, resize, slices, square_crop
 
 # Optical density by pixel value, of red, green and blue light each.
 DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
@@ -117,25 +117,13 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def restain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another laboratory's stain, light, focus and noise for a uint8 picture of a field.
 
-    In optical density, as `recolour`, and wider: a cell's shape says much of what it is, so a
-    detector can do with less certainty of its colour. From pink to blue as there; and to magenta,
-    by letting less red be absorbed and more blue, as the nuclei of other laboratories are. Most
-    views go all the way, the others less.
+    In optical density, its colours mixed as in `recolour`. Most views go all the way, the others
+    less.
     """
     extent = 1.0 if rng.random() < 0.6 else rng.random()
-    gain = np.exp(extent * (rng.uniform(-0.4, 0.5) + rng.normal(0, 0.2, 3)))
+    gain = np.exp(extent * (rng.uniform(-0.6, 0.5) + rng.normal(0, 0.2, 3)))
     haze = extent * rng.uniform(-0.08, 0.12, 3)
-    mix = np.eye(3)
-    if rng.random() < 0.5:
-        mix += rng.normal(0, 0.1 * extent, (3, 3))
-    kind = rng.random()
-    if kind < 0.4:
-        mix[0] += extent * rng.uniform(0, 1) * mix[1]
-        mix[2] *= 1 - extent * rng.uniform(0, 0.6)
-    elif kind < 0.75:
-        mix[0] *= 1 - extent * rng.uniform(0, 0.75)
-        mix[2] *= 1 + extent * rng.uniform(-0.2, 0.6)
-        mix[2] += extent * rng.uniform(0, 0.35) * mix[1]
+    mix = (1 - extent) * np.eye(3) + extent * draw_mix(rng).T
     return expose(mix_density(image, gain, haze, mix), rng)
 
 
@@ -152,12 +140,39 @@ def mix_density(
 def expose(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The uint8 picture of an optical density, in and out of focus, with and without noise."""
     light = cv2.exp(-np.maximum(density, 0))
+    if rng.random() < 0.2:
+        light *= shade(light.shape[:2], rng)
     if rng.random() < 0.35:
         light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
     if rng.random() < 0.25:
         spread = np.float32(rng.uniform(0.005, 0.025))
         light = light + spread * rng.standard_normal(light.shape, np.float32)
     return cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)  # rounds and saturates
+
+
+def shade(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Uneven light over a picture of `size` (height, width), in [0.65, 1]: (h, w, 1) float32."""
+    height, width = size
+    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.35)
+    y, x = np.linspace(-0.5, 0.5, height)[:, np.newaxis], np.linspace(-0.5, 0.5, width)
+    slope = np.clip(x * np.cos(angle) + y * np.sin(angle) + 0.5, 0, 1)
+    return (1 - depth * slope).astype(np.float32)[..., np.newaxis]
+
+
+def coarsen(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.ndarray:
+    """A picture (h, w, 3) uint8 as a camera of fewer pixels takes it, at its size again.
+
+    A red cell, `cell_px` across, is left 14 pixels or more; some pictures are compressed there.
+    """
+    height, width = image.shape[:2]
+    pixels = np.exp(rng.uniform(np.log(min(14, 0.9 * cell_px)), np.log(0.9 * cell_px)))
+    share = pixels / cell_px
+    small = resize(image, max(8, round(width * share)), max(8, round(height * share)))
+    if rng.random() < 0.5:
+        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 95))
+        small = cv2.imdecode(cv2.imencode(".jpg", small, quality)[1], cv2.IMREAD_COLOR)
+    method = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
+    return cv2.resize(small, (width, height), interpolation=method)
 
 
 def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:

@@ -53,7 +53,10 @@ def score_folder(
             segments, _ = clip_boxes(read_boxes(note), width, height)
             fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool)))
     detector = Detector.load(model, read_card(model), workers)
-    answers = ask_fields(detector, FieldSplit(*pack_fields(fields).values()))
+    columns = pack_fields(fields)
+    unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
+    split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid)
+    answers = ask_fields(detector, split)
     return measure_fields(answers)["labels"]
 
 
