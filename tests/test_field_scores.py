@@ -39,6 +39,13 @@ def test_figures_of_a_laboratory_are_those_of_its_completely_boxed_fields() -> N
     assert b["labels"]["WBC"]["ap50"] == pytest.approx(1)
 
 
+def test_a_label_that_is_not_annotated_has_no_average_precision() -> None:
+    answers = make_answers()
+    red = [cells.pick(cells.label == 0) for cells in answers.truth]
+    figures = measure_fields(answers._replace(truth=red))["laboratories"]["a"]["labels"]["WBC"]
+    assert figures["ap50"] is None and figures["counting_accuracy"] is None
+
+
 def test_one_laboratory_is_not_told_apart() -> None:
     assert "laboratories" not in measure_fields(make_answers().pick([0]))
 

@@ -121,6 +121,8 @@ def measure_laboratory(answers: FieldAnswers, lab: str) -> dict[str, Any]:
             whole[label] = measure_labels(answers.pick(complete))[label]
         whole[label] |= {"boxed_completely": bool(complete), "fields": len(complete or mine)}
         del whole[label]["by_field"], whole[label]["precision_at_recall"]
+        if not whole[label]["annotated"]:
+            whole[label] |= {"ap50": None, "ap50_95": None}
     return {"fields": len(mine), "labels": whole}
 
 
