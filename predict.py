@@ -151,8 +151,9 @@ def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
     """How many cells a picture shows, if these are as many as of a whole field; else 0."""
     if min(picture.shape[:2]) < FIELD_SIDE or "fields" not in card:
         return 0
-    cells = len(Detector.load(folder, card).find(picture).label)
-    return cells if cells >= FIELD_CELLS else 0
+    found = Detector.load(folder, card).search(picture)
+    cells = len(found.cells.label)
+    return cells if cells >= FIELD_CELLS and found.scale.certain else 0
 
 
 def format_line(answer: dict[str, Any]) -> str:
