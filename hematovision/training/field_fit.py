@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
 CHANNELS, BATCH, RATE = 64, 8, 1e-3
-MOST_ANEW = 300  # fields of a laboratory that are searched for unboxed cells at a time
+MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
 
 
 def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
@@ -197,10 +197,10 @@ def fit_field_network(
     network: keras.Model, fields: list[TrainingField], inputs: ViewInputs, epochs: int, seed: int
 ) -> list[dict[str, Any]]:
     """Train on as many new views as there are fields each epoch, of every laboratory equally many;
-    the history. Labels anew at each quarter."""
+    the history. Labels anew at each third."""
     rng = np.random.default_rng([seed, 4])
     step = make_step(network, epochs * -(-len(fields) // BATCH))
-    anew = {epochs * quarter // 4 for quarter in (1, 2, 3)} - {0}
+    anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
     red = inputs.red if inputs.red.any() else ~inputs.red
     history = []
