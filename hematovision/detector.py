@@ -20,7 +20,7 @@ import numpy as np
 
 from hematovision.cells import Cells, is_sliver, sides, touches
 from hematovision.console import UserError
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER, find_frame
 from hematovision.images import level_light, resize
 from hematovision.litert import Network
 
@@ -150,14 +150,20 @@ def find_in_field(
     probability from which those of each label are listed; `cell_px`: how many pixels a red cell is
     across, where that is known.
     """
-    if cv2.meanStdDev(image)[1].max() < BLANK_SPREAD:
+    frame = find_frame(image)
+    levelled = level_light(image, frame)
+    if cv2.meanStdDev(levelled if frame.any() else image)[1].max() < BLANK_SPREAD:
         return Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    levelled = level_light(image)
     cell_px = cell_px or estimate_cell_px(run, levelled, typical)
     cells = find_cells(run, levelled, cell_px, float(lowest.min()))
     sliver = is_sliver(cells.box, image.shape[1], image.shape[0], 0.9 * MIN_SHOWN * cell_px)
     small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
-    return cells.pick((cells.probability >= lowest[cells.label]) & (small | ~sliver))
+    wanted = (cells.probability >= lowest[cells.label]) & (small | ~sliver)
+    if frame.any():
+        centre = ((cells.box[:, :2] + cells.box[:, 2:]) / 2 / QUARTER).astype(int)
+        column, row = np.minimum(centre, np.array(frame.shape[::-1]) - 1).T
+        wanted &= ~frame[row, column]
+    return cells.pick(wanted)
 
 
 class Detector:
