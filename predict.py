@@ -139,7 +139,7 @@ def name_segments(
 ) -> int:
     """Answer for segments one after the other; how many couldn't be read."""
     classifier = Classifier.load(folder)
-    looked_at = set(images[:FIELD_LOOKS])  # for whole fields among them
+    looked_at, warned = set(images[:FIELD_LOOKS]), False  # for whole fields among them
 
     def look(path: Path) -> tuple[np.ndarray | None, dict[str, Any]]:
         picture = read_image(path)
@@ -148,9 +148,11 @@ def name_segments(
 
     batch = Batch(look, images, min(options.workers, len(images)), notices)
     for picture, answer in batch:
-        if picture is not None and (cells := count_large(picture, folder, classifier.card)):
-            looked_at.clear()
-            name = answer["image"]
+        cells = 0
+        if picture is not None and not warned:
+            cells = count_large(picture, folder, classifier.card)
+        if cells:
+            warned, name = True, answer["image"]
             say(
                 f"notice: {name} looks like a whole field ({cells} cells); "
                 f"to find and count them: python3 predict.py --field {name}"

@@ -146,7 +146,7 @@ def describe(
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
         "counts": {s: {k: int((named[s] == k).sum()) for k in classes} for s in SPLITS},
         "left_out": {reason: n for reason, n in left_out.items() if n},
-        "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "dataset_sha256": hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(),
         "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
     }
 
