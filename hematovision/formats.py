@@ -15,8 +15,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hematovision.tiff import Directory, read_first_page
 
@@ -35,8 +34,7 @@ class FormatError(ValueError):
     """Why a file is not a picture that can be read, and what to do: an error line's second half."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What is known of a picture before it is decoded."""
 
     kind: str
@@ -50,7 +48,7 @@ class Header:
     orientation_at: int = 0  # where in the file that number stands, 0: nowhere
     big_endian: bool = False  # how it is written there
     cost: float = 3  # bytes that a pixel takes while it is decoded, at most
-    chunk: tuple[int, int] = field(default=(0, 0))  # of a PNG: what the checksum after it is of
+    chunk: tuple[int, int] = 0, 0  # of a PNG: what the checksum after it is of
 
 
 def read_header(data: bytes) -> Header:

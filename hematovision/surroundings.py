@@ -18,7 +18,7 @@ from collections.abc import Iterator
 # Notebooks hand their own choices down to what they start; ours are these.
 CHOICES = {"MPLBACKEND": "Agg", "KERAS_BACKEND": "tensorflow"}
 # Control characters, line breaks, marks that turn the direction or can't be seen, lone surrogates.
-UNPRINTABLE = re.compile(
+UNPRINTABLE = (
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
@@ -36,7 +36,8 @@ def printable(text: object) -> str:
             return f"\\x{code - 0xDC00:02x}"
         return match[0].encode("unicode_escape").decode()
 
-    return UNPRINTABLE.sub(escape, str(text))
+    text = str(text)
+    return text if text.isprintable() else re.sub(UNPRINTABLE, escape, text)
 
 
 @contextlib.contextmanager
