@@ -71,25 +71,20 @@ def read_file(path: Path, kind: str) -> bytes:
 
     Raises UserError where it is missing, no regular file (a named pipe never ends) or too large.
     """
-    path, most = Path(path), LIMITS[kind]
+    most, hint = LIMITS[kind], f"name the file of a {kind}"
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        handle = os.open(path, flags)
-    except OSError as error:
-        why = "not a file" if path.is_dir() else error.strerror
-        raise UserError(f"{path}: can't be read ({why}); name the file of a {kind}") from None
-    except ValueError:  # a null character
-        raise UserError(f"{path}: not a file's name; name the file of a {kind}") from None
-    with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{path}: not a regular file; name the file of a {kind}")
-        try:
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path}: not a regular file; {hint}")
             data = file.read(most + 1) if status.st_size <= most else b""
-        except OSError as error:
-            raise UserError(f"{path}: can't be read ({error.strerror}); try again") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); {hint}") from None
+    except ValueError:  # a null character
+        raise UserError(f"{path}: not a file's name; {hint}") from None
     if max(len(data), status.st_size) > most:
-        raise UserError(f"{path}: larger than a {kind} may be ({most >> 20} MiB)")
+        raise UserError(f"{path}: larger than a {kind} may be ({most >> 20} MiB); {hint}")
     return data
 
 

@@ -215,7 +215,7 @@ def is_filled_up(data: bytes, start: int, row: int, rows: int) -> bool:
     if last - 2 * row < start or not row // 50 < filled < row - row // 50:
         return False
     before = data[last - 2 * row + filled : last - row]
-    return before.count(0) < 0.9 * len(before)
+    return before.count(0) < 0.6 * len(before)
 
 
 # --- WebP -----------------------------------------------------------------------------------------
