@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from hematovision.archive import SPLITS, Crops, pack_fields, write_archive
@@ -173,6 +172,8 @@ def summarise(metadata: dict, output: Path, seconds: float) -> str:
 
 def draw_preview(path: Path, splits: Sequence[Crops], seed: int) -> None:
     """Write a contact sheet: for each label a row of up to 16 crops picked at random."""
+    import cv2
+
     rng = np.random.default_rng(seed)
     flat = [(field, s) for crops in splits for field, of in crops.chosen for s in of]
     labels, size = np.array([s.label for _, s in flat], str), splits[0].size

@@ -157,7 +157,8 @@ def run_ahead(
 def quiet_stderr() -> Iterator[None]:
     """Keep what native libraries write to stderr off the screen, for one thread at a time."""
     with STDERR_LOCK, open(os.devnull, "wb") as void:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(void.fileno(), 2)
         try:

@@ -20,7 +20,7 @@ import numpy as np
 
 from hematovision.cells import Cells, is_sliver, sides, touches
 from hematovision.console import UserError
-from hematovision.frame import QUARTER, find_frame
+from hematovision.frame import QUARTER, find_frame, trim
 from hematovision.images import level_light, resize
 from hematovision.litert import Network
 
@@ -151,6 +151,9 @@ def find_in_field(
     across, where that is known.
     """
     frame = find_frame(image)
+    rows, columns = trim(frame, image)
+    frame = frame[rows.start // QUARTER :, columns.start // QUARTER :]
+    image = image[rows, columns]
     levelled = level_light(image, frame)
     if cv2.meanStdDev(levelled if frame.any() else image)[1].max() < BLANK_SPREAD:
         return Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
@@ -160,10 +163,10 @@ def find_in_field(
     small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
     wanted = (cells.probability >= lowest[cells.label]) & (small | ~sliver)
     if frame.any():
-        centre = ((cells.box[:, :2] + cells.box[:, 2:]) / 2 / QUARTER).astype(int)
-        column, row = np.minimum(centre, np.array(frame.shape[::-1]) - 1).T
-        wanted &= ~frame[row, column]
-    return cells.pick(wanted)
+        x, y = ((cells.box[:, :2] + cells.box[:, 2:]) / 2 / QUARTER).astype(int).T
+        wanted &= ~frame[np.minimum(y, len(frame) - 1), np.minimum(x, frame.shape[1] - 1)]
+    shift = (columns.start, rows.start, columns.start, rows.start)
+    return cells._replace(box=cells.box + shift).pick(wanted)
 
 
 class Detector:

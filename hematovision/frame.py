@@ -17,9 +17,10 @@ QUARTER = 4
 CORNER = 6  # pixels, the side of the patch in each corner that is looked at first
 EVEN = 2  # grey levels that a bar differs from its corner by, and no smear so little
 BLACK, SHARE = 60, 0.3  # darker than this, and than this share of the brightest ground, is black
+SMALLEST, LARGEST_CELL = 0.03, 0.25  # of a picture: a disc of smear, a cell on blank ground
 RIM = 2  # places of a black frame's blurred inner rim
 LOW, HIGH = 50, 225  # lettering is darker or brighter in green, whatever its colour
-PLAIN = 10  # grey levels of spread within a scale bar
+PLAIN = 10  # grey levels of spread along a scale bar
 CONTRAST = 50  # grey levels between a scale bar and what is above and below it
 
 
@@ -47,6 +48,18 @@ def enlarge(frame: np.ndarray, image: np.ndarray) -> np.ndarray:
     """A frame for every pixel of its picture: (h, w) bool."""
     full = np.repeat(np.repeat(frame, QUARTER, axis=0), QUARTER, axis=1)
     return full[: image.shape[0], : image.shape[1]]
+
+
+def trim(frame: np.ndarray, image: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of a picture outside of which there is frame alone."""
+    height, width = image.shape[:2]
+    if frame.all() or not frame.any():
+        return slice(0, height), slice(0, width)
+    y, x = np.flatnonzero(~frame.all(axis=1)), np.flatnonzero(~frame.all(axis=0))
+    return (
+        slice(QUARTER * int(y[0]), min(QUARTER * int(y[-1] + 1), height)),
+        slice(QUARTER * int(x[0]), min(QUARTER * int(x[-1] + 1), width)),
+    )
 
 
 def find_even_corners(image: np.ndarray) -> list[tuple[int, int]]:
@@ -85,20 +98,22 @@ def grow_frame(image: np.ndarray, corners: list[tuple[int, int]]) -> np.ndarray:
     frame = np.zeros(value.shape, bool)
     for y, x in corners:
         seed = (x % size[0], y % size[1])
-        if value[seed[::-1]] < black:
-            region, rim = flood(fill_cells(value), seed, 255, black - int(value[seed[::-1]])), RIM
+        region_is_black = value[seed[::-1]] < black
+        if region_is_black:
+            region = flood(fill_cells(value), seed, 255, black - int(value[seed[::-1]]))
         else:
-            region, rim = flood(small, seed, EVEN, EVEN), 1
-        if is_frame(region):
+            region = flood(small, seed, EVEN, EVEN)
+        if is_frame(region, SMALLEST if region_is_black else LARGEST_CELL):
+            rim = RIM if region_is_black and not is_bar(region) else 1
             grown = cv2.dilate(region.astype(np.uint8), np.ones((2 * rim + 1, 2 * rim + 1)))
             frame |= grown.astype(bool)
     return frame
 
 
 def fill_cells(value: np.ndarray) -> np.ndarray:
-    """A picture's brightness (h, w) without dark spots smaller than a tenth of it, but for those
+    """A picture's brightness (h, w) without dark spots smaller than a quarter of it, but for those
     that hang together with the border: cells in the twilight of a vignette would join its black."""
-    side = max(3, min(value.shape) // 10) | 1
+    side = max(3, min(value.shape) // 4) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     padded = cv2.copyMakeBorder(value, *[side] * 4, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
@@ -113,20 +128,28 @@ def flood(small: np.ndarray, seed: tuple[int, int], below: int, above: int) -> n
     return mask[1:-1, 1:-1] > 0
 
 
-def is_frame(region: np.ndarray) -> bool:
-    """Whether what `region` leaves is one convex piece, and neither all nor nothing."""
+def is_frame(region: np.ndarray, smallest: float) -> bool:
+    """Whether what `region` leaves is one convex piece, `smallest` of the picture or more."""
     share = region.mean()
-    if not 0.002 <= share <= 0.97:
+    if not 0.002 <= share <= 1 - smallest:
         return False
     _, pieces, stats, _ = cv2.connectedComponentsWithStats((~region).astype(np.uint8))
     largest = pieces == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    if largest.sum() < max(0.8 * (~region).sum(), smallest * region.size):
+        return False
     outline, _ = cv2.findContours(
         largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     hull = np.zeros(region.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outline)), 1)
     inside = (region & (hull > 0)).sum()
-    return bool(inside < 0.1 * region.sum() and inside < 0.03 * largest.sum())
+    return bool(inside < 0.2 * region.sum() and inside < 0.03 * largest.sum())
+
+
+def is_bar(region: np.ndarray) -> bool:
+    """Whether what `region` leaves is a rectangle, whose edges are sharp."""
+    y, x = np.nonzero(~region)
+    return len(y) >= 0.98 * (np.ptp(y) + 1) * (np.ptp(x) + 1)
 
 
 def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:
@@ -160,7 +183,7 @@ def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:
                 bar = float(np.median(core[..., 1]))
                 if (
                     measure_piece(drawn, x, y, w, h) < 1.5 * w * h
-                    and core.reshape(-1, 3).std(axis=0).max() <= PLAIN
+                    and core.std(axis=1).max() <= PLAIN
                     and all(abs(float(np.median(row)) - bar) >= CONTRAST for row in beside)
                 ):
                     found.append(add_lettering(drawn, x, y, w, h))

@@ -6,25 +6,21 @@ to what the network sees, for archive and prediction alike.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from hematovision import MOST_PIXELS
 from hematovision.console import UserError, say_once
 from hematovision.files import read_file, written_whole
 from hematovision.foreign import name_foreign, name_suffix
 from hematovision.formats import FormatError, Header, read_header
 from hematovision.frame import enlarge
 
-# A small file may promise more than memory holds: no more pixels are decoded than these, and none
-# that would take more bytes on the way.
-MOST_PIXELS, MOST_BYTES = 100_000_000, 900_000_000
-os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
-os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MOST_PIXELS)
-import cv2
-
+# What is decoded takes at most so many bytes on the way.
+MOST_BYTES = 900_000_000
 # Where somebody else imported OpenCV first, it has read the environment without that.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -212,6 +208,7 @@ def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarra
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
     framed = frame is not None and frame.any() and not frame.all()
     if framed:
+        frame = enlarge(frame, image)
         shown = cv2.resize(frame.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
         small = small[shown.ravel()] if shown.any() else small
     white = np.maximum(np.percentile(small, 95, axis=0), 48)
@@ -219,5 +216,5 @@ def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarra
     table = np.clip(np.arange(256)[:, np.newaxis] * (ground / white), 0, 255).astype(np.uint8)
     levelled = cv2.LUT(image, table[:, np.newaxis])
     if framed:
-        levelled[enlarge(frame, image)] = ground
+        levelled[frame] = ground
     return levelled

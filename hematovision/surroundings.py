@@ -49,6 +49,11 @@ def settled() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # an ASCII or cp1252 terminal takes any name
             stream.reconfigure(errors="backslashreplace")
+    for number in range(3):  # started without one: a file of ours would take its place
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     with quiet_libraries():
         yield
 
@@ -59,12 +64,7 @@ def quiet_libraries() -> Iterator[None]:
 
     Python's own stderr goes on to where it led, and so does the report of a crash.
     """
-    try:
-        kept = os.dup(2)
-    except OSError:  # started without one
-        yield
-        return
-    stream = sys.stderr
+    kept, stream = os.dup(2), sys.stderr
     own = isinstance(stream, io.TextIOWrapper) and stream.fileno() == 2
     if own:
         stream.flush()

@@ -1,4 +1,4 @@
-"""Frames: found where there is one, nowhere else, and neither ground nor light nor cells in them."""
+"""Frames: found where there is one, nowhere else; no ground, light or cells are taken from them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_ground_and_light_are_those_of_the_smear_whatever_frames_it(kind: str) -
     ]
     # Every other cell has no box: brightness alone keeps ground off it.
     free = enlarge(find_free_area(picture, segments[::2], 60), picture)
-    assert not free[light < 0.9].any()
+    assert not free[light < 0.75].any()
     for _, (x0, y0, x1, y1) in segments:
         assert free[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].mean() < 0.02
     plain = find_free_area(SMEAR, [Segment(k, tuple(b)) for k, *b in BOXES[::2]], 60)

@@ -1,4 +1,4 @@
-"""What the scripts are started in changes neither answers nor archives, and ends in no traceback."""
+"""What the scripts are started in changes no answer and no archive, and ends in no traceback."""
 
 from __future__ import annotations
 
@@ -132,7 +132,8 @@ def test_a_keras_json_of_another_project(tmp_path: Path, settings: dict[str, str
         "    from hematovision.training.backbone import start_tensorflow\n"
         "    start_tensorflow(0)\n"
         "    import keras\n"
-        "    print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())\n"
+        "    c = keras.config\n"
+        "    print(c.backend(), c.floatx(), c.image_data_format())\n"
         "    return 0\n"
         "raise SystemExit(main())\n"
     )
