@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from hematovision.archive import SPLITS, Crops, pack_fields, write_archive
@@ -146,7 +145,7 @@ def describe(
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
         "counts": {s: {k: int((named[s] == k).sum()) for k in classes} for s in SPLITS},
         "left_out": {reason: n for reason, n in left_out.items() if n},
-        "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "dataset_sha256": hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(),
         "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
     }
 
@@ -173,6 +172,8 @@ def summarise(metadata: dict, output: Path, seconds: float) -> str:
 
 def draw_preview(path: Path, splits: Sequence[Crops], seed: int) -> None:
     """Write a contact sheet: for each label a row of up to 16 crops picked at random."""
+    import cv2
+
     rng = np.random.default_rng(seed)
     flat = [(field, s) for crops in splits for field, of in crops.chosen for s in of]
     labels, size = np.array([s.label for _, s in flat], str), splits[0].size

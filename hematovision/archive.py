@@ -74,7 +74,7 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: in
     With ISA-L's deflate, whose level 2 makes a smaller file than NumPy's float32 at zlib's level 6,
     some forty times faster.
     """
-    from datetime import datetime
+    from datetime import datetime, timezone
 
     from stream_zip import ZIP_64, stream_zip
 
@@ -94,7 +94,7 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: in
         yield from progress(cut, count, f"cutting {name}")
 
     def members() -> Iterator[tuple]:
-        epoch = datetime(1980, 1, 1)  # the same inputs give the same bytes
+        epoch = datetime(1980, 1, 1, tzinfo=timezone.utc)  # the same inputs give the same bytes
         for name in arrays:
             yield f"{name}.npy", epoch, 0o644, ZIP_64, pieces(name)
 

@@ -22,7 +22,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-STDERR_LOCK = threading.RLock()
+from hematovision.surroundings import printable, settled
+
+STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
+SAID: set[str] = set()
 
 
 class UserError(Exception):
@@ -93,27 +96,38 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
-        try:
-            return main(argv)
-        except UserError as error:
-            say(f"error: {error}")
-            return 2
-        except KeyboardInterrupt:
-            say("interrupted")
-            return 130
-        except BrokenPipeError:  # the reader of our output (`| head`) has left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except OSError as error:
-            say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
-            return 2
+        with settled():
+            try:
+                return main(argv)
+            except UserError as error:
+                say(f"error: {error}")
+                return 2
+            except KeyboardInterrupt:
+                say("interrupted")
+                return 130
+            except BrokenPipeError:  # the reader of our output (`| head`) has left
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
+            except OSError as error:
+                say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
+                return 2
 
     return guarded
 
 
 def say(text: str) -> None:
-    """Print a notice on stderr: stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a notice, one line, on stderr: stdout is for results."""
+    if sys.stderr is not None:  # else print() would take stdout
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_once(text: str, kind: str) -> None:
+    """Print a notice, but in a run only the first of its kind."""
+    with ONCE_LOCK:
+        if kind in SAID:
+            return
+        SAID.add(kind)
+    say(text)
 
 
 def progress(items: Iterable, total: int, label: str) -> Iterator:
@@ -143,7 +157,8 @@ def run_ahead(
 def quiet_stderr() -> Iterator[None]:
     """Keep what native libraries write to stderr off the screen, for one thread at a time."""
     with STDERR_LOCK, open(os.devnull, "wb") as void:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(void.fileno(), 2)
         try:

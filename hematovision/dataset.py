@@ -98,7 +98,7 @@ def listing_digest(root: Path) -> str:
     paths = [*root.glob("Annotations/*.xml"), *root.glob("JPEGImages/*.jpg")]
     names = sorted(path.relative_to(root).as_posix() for path in paths)
     lines = (f"{hashlib.sha256((root / n).read_bytes()).hexdigest()}  {n}\n" for n in names)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def find_dataset(data_dir: Path | None) -> Path:

@@ -18,6 +18,7 @@ import numpy as np
 
 from hematovision.cells import Cells, is_rbc, is_sliver, sides
 from hematovision.console import UserError
+from hematovision.frame import QUARTER, find_frame, trim
 from hematovision.images import level_light
 from hematovision.litert import Network
 from hematovision.scale import (
@@ -56,6 +57,13 @@ def find_in_field(
     sliver = is_sliver(cells.box, levelled.shape[1], levelled.shape[0], 0.9 * MIN_SHOWN * cell_px)
     small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
     return cells.pick((cells.probability >= lowest[cells.label]) & (small | ~sliver))
+
+
+def lies_in(box: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Whether boxes (n, 4) have their middle in a frame, (h / 4, w / 4) bool: (n,) bool."""
+    middle = ((box[:, :2] + box[:, 2:]) / 2 / QUARTER).astype(int)
+    column, row = np.minimum(middle, np.array(frame.shape[::-1]) - 1).T
+    return frame[row, column]
 
 
 def find_doubles(
@@ -145,13 +153,17 @@ class Detector:
         Those from their label's threshold up, and the less certain ones from `min_probability` up.
         `cell_px`: how many pixels a red cell is across, where that is known.
         """
-        if cv2.meanStdDev(image)[1].max() < BLANK_SPREAD:
+        frame = find_frame(image)
+        rows, columns = trim(frame, image)
+        frame = frame[rows.start // QUARTER :, columns.start // QUARTER :]
+        image = image[rows, columns]
+        levelled = level_light(image, frame)
+        if cv2.meanStdDev(levelled if frame.any() else image)[1].max() < BLANK_SPREAD:
             nothing = Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
             return Found(nothing, Scale(cell_px or max(image.shape[:2]), True))
         lowest = self.thresholds
         if min_probability is not None:
             lowest = np.minimum(lowest, min_probability)
-        levelled = level_light(image)
         scale = Scale(cell_px or 0.0, True)
         if not cell_px:
             scale = measure_cell_px(self.run, levelled, self.typical, self.red)
@@ -161,6 +173,8 @@ class Detector:
             cells = find_in_field(self.run, levelled, self.typical, lowest, seen)
             if self._measure_off(cells, image, scale):
                 scale = scale._replace(certain=False)
+        cells = cells.pick(~lies_in(cells.box, frame)) if frame.any() else cells
+        cells = cells._replace(box=cells.box + [columns.start, rows.start] * 2)
         return Found(self._leave_doubles_out(cells), scale)
 
     def _measure_off(self, cells: Cells, image: np.ndarray, scale: Scale) -> float | None:

@@ -21,9 +21,10 @@ COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)  # of curves, in this order
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure without a display, whose text is legible at the size a slide shows."""
-    from matplotlib import rcParams
+    from matplotlib import rcdefaults, rcParams
     from matplotlib.figure import Figure
 
+    rcdefaults()  # whatever style file lies in the working or the home folder
     rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 

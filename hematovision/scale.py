@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from hematovision.cells import Cells, sides, touches
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.tiles import CELL, Run, find_cells
 
 LOOK = 352  # pixels of the network's input that a look is wide and high, at most

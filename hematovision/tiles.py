@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from hematovision.cells import Cells
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.images import resize
 
 CELL = 80  # pixels across a red cell, as the network sees it

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.images import GROUND
 from hematovision.tiles import CELL
 from hematovision.training.training_field import TrainingField

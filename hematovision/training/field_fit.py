@@ -18,7 +18,7 @@ from hematovision.archive import FieldSplit
 from hematovision.cells import is_rbc, is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
 from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.litert import Network
 from hematovision.taxonomy import lineage
 from hematovision.tiles import CELL, Run, find_cells

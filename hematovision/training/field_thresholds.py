@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hematovision.cells import Cells, match
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.training.training_field import TrainingField
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from hematovision.cells import is_sliver, overlap, sides, touches
 from hematovision.detector import MIN_SHOWN
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER
 from hematovision.images import GROUND, level_light, resize
 from hematovision.tiles import CELL
 from hematovision.training.training_field import TrainingField

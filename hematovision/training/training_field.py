@@ -14,7 +14,8 @@ import numpy as np
 
 from hematovision.archive import AnnotatedField, FieldSplit
 from hematovision.cells import Segment, is_rbc, overlap, sides, touches
-from hematovision.ground import QUARTER, find_free_area
+from hematovision.frame import QUARTER, find_frame
+from hematovision.ground import find_free_area
 from hematovision.images import level_light, read_image
 from hematovision.tiles import CELL
 
@@ -37,8 +38,9 @@ class TrainingField:
     dismissed: np.ndarray  # (d, 4) found by the network, but with too little of a cell shown
 
     def image(self) -> np.ndarray:
-        """The field with its light levelled, (height, width, 3) uint8."""
-        return level_light(self.raw())
+        """The field as the network is shown it, its light levelled, (height, width, 3) uint8."""
+        raw = self.raw()
+        return level_light(raw, find_frame(raw))
 
     def raw(self) -> np.ndarray:
         """The field as it was photographed."""
