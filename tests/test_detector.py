@@ -98,3 +98,13 @@ def test_the_exported_network_agrees_with_the_keras_one(sample_run: SampleRun) -
         wanted = network(picture[np.newaxis].astype(np.float32), training=False).numpy()[0]
         assert heat == pytest.approx(wanted[..., :3], abs=0.01)
         assert np.abs(reach / wanted[..., 3:] - 1).max() < 0.05
+
+
+def test_nothing_is_found_in_a_frame_and_no_less_beside_it(bccd: Path) -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED), 2)
+    image = read_image(next((bccd / "JPEGImages").iterdir()))
+    framed = cv2.copyMakeBorder(image, 80, 80, 0, 0, cv2.BORDER_CONSTANT)
+    plain, found = detector.find(image), detector.find(framed)
+    middle = (found.box[:, 1] + found.box[:, 3]) / 2
+    assert (middle > 76).all() and (middle < 80 + image.shape[0] + 4).all()
+    assert len(found.label) == pytest.approx(len(plain.label), rel=0.2)
