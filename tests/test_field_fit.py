@@ -9,7 +9,7 @@ import pytest
 from conftest import SampleRun
 from drawing import LABELS, RED
 
-from hematovision.training.field_fit import box_loss, draw_evenly, heat_loss
+from hematovision.training.field_fit import box_loss, choose_judges, draw_evenly, heat_loss
 from hematovision.training.field_views import View, draw_target
 
 
@@ -40,6 +40,13 @@ def test_laboratories_are_drawn_evenly_and_their_fields_in_turn() -> None:
     assert count[:50].max() == 1
     assert set(count[50:54].tolist()) == {5, 6}
     assert len(draw_evenly(["a"], 3, np.random.default_rng(0))) == 3
+
+
+def test_no_laboratory_judges_by_more_fields_than_it_may() -> None:
+    labs = np.array(["a"] * 150 + ["b"] * 20)
+    chosen = choose_judges(labs, 1)
+    assert (chosen[:150].sum(), chosen[150:].sum()) == (100, 20)
+    assert (chosen == choose_judges(labs, 1)).all()
 
 
 def test_the_card_says_what_the_detector_was_made_of(sample_run: SampleRun) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
 CHANNELS, BATCH, RATE = 64, 8, 1e-3
+MOST_JUDGES = 100  # fields of a laboratory that thresholds are chosen on
 MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
 
 
@@ -230,6 +231,14 @@ def fit_field_network(
     return history
 
 
+def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
+    """Which fields (f,) bool thresholds are chosen on: MOST_JUDGES of each laboratory at most."""
+    rng, chosen = np.random.default_rng([seed, 6]), np.zeros(len(labs), bool)
+    for lab in np.unique(labs):
+        chosen[rng.permutation(np.flatnonzero(labs == lab))[:MOST_JUDGES]] = True
+    return chosen
+
+
 def fit_detector(
     backbone: keras.Model, train: FieldSplit, val: FieldSplit, epochs: int, seed: int
 ) -> tuple[tuple[keras.Model, bytes], dict[str, Any], list[dict[str, Any]]]:
@@ -251,7 +260,7 @@ def fit_detector(
     exported = convert(network)
 
     run = partial(run_network, Network(exported))
-    held_out = prepare_fields(val, labels)
+    held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels)
     found = [
         find_in_field(run, f.image(), typical, np.zeros(len(labels)), f.cell_px)
         for f in progress(held_out, len(held_out), "thresholds")
