@@ -65,6 +65,13 @@ class Options:
         high=1,
         metavar="P",
     )
+    cell_size: float | None = option(
+        None,
+        "with --field: pixels across a red cell (default: found by looking)",
+        low=6,
+        high=5000,
+        metavar="PX",
+    )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
         os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
@@ -168,8 +175,9 @@ def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
     large = (np.sort(picture.shape[:2]) >= FIELD_SIDES).all()
     if not large or "fields" not in card:
         return 0
-    cells = len(Detector.load(folder, card).find(picture).label)
-    return cells if cells >= FIELD_CELLS else 0
+    found = Detector.load(folder, card).search(picture)
+    cells = len(found.cells.label)
+    return cells if cells >= FIELD_CELLS and found.scale.certain else 0
 
 
 def format_line(answer: dict[str, Any]) -> str:
@@ -217,7 +225,13 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
 
                 target = OutputFolder(options.output, detector.labels, options.show_probability)
                 stack.enter_context(target)
-            cells = detector.find(image, options.min_probability)
+            cells, scale = detector.search(image, options.min_probability, options.cell_size)
+            if not scale.certain:
+                say(
+                    f"warning: {path}: no size of red cells explains this field, the best is "
+                    f"{scale.cell_px:.0f} pixels across: counts may be far off; state it with "
+                    "--cell-size PX"
+                )
             answer = describe_field(path, image, cells, detector)
             if target:
                 target.add(path, image, cells, answer)
@@ -275,6 +289,8 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
     """Refuse values that no later step could use."""
     if not options.field and (options.output or options.min_probability is not None):
         raise UserError("--output and --min-probability want --field: a segment has no cells")
+    if not options.field and options.cell_size is not None:
+        raise UserError("--cell-size wants --field: a segment is one cell, of any size")
     if options.field and options.explain:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:

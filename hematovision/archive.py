@@ -13,17 +13,18 @@ import json
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.cells import Segment
+from hematovision.cells import Segment, is_rbc
 from hematovision.console import UserError, progress, run_ahead
 from hematovision.files import written_whole
 from hematovision.images import read_image, scale_pixels, square_crop, unscale_pixels
+from hematovision.taxonomy import lineage
 
 if TYPE_CHECKING:
     from hematovision.dataset import Field
@@ -160,6 +161,7 @@ class Split(NamedTuple):
     label: np.ndarray  # (n,) text, what was annotated
     source: np.ndarray  # (n,) file name of the field
     box: np.ndarray  # (n, 4) xmin, ymin, xmax, ymax in pixels of the field
+    lab: np.ndarray  # (n,) text, the laboratory of the field: the dataset it came in
 
 
 class AnnotatedField(NamedTuple):
@@ -169,6 +171,8 @@ class AnnotatedField(NamedTuple):
     data: bytes  # the image file
     box: np.ndarray  # (n, 4) float
     label: np.ndarray  # (n,) index into the labels asked for
+    lab: str  # the laboratory
+    complete: np.ndarray  # (k,) bool, which of the labels asked for lack no box here
 
     def image(self) -> np.ndarray:
         """The field (height, width, 3) uint8 RGB."""
@@ -184,6 +188,8 @@ class FieldSplit(NamedTuple):
     box: np.ndarray  # (m, 4) all boxes, in pixels
     label: np.ndarray  # (m,) text
     index: np.ndarray  # (m,) the field that each is in
+    lab: np.ndarray  # (f,) text, the laboratory of each field
+    complete: np.ndarray  # (f,) text, comma between the labels of which no cell here lacks its box
 
     KEYS = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
 
@@ -191,23 +197,48 @@ class FieldSplit(NamedTuple):
         """Whether the arrays belong together."""
         last = self.end[-1] if len(self.end) else 0
         return (
-            len(self.name) == len(self.end)
+            len(self.name) == len(self.end) == len(self.lab) == len(self.complete)
             and last == len(self.file)
             and bool((np.diff(self.end) > 0).all())
             and len(self.box) == len(self.label) == len(self.index)
             and bool((self.index < len(self.name)).all())
         )
 
+    def select(self, kept: np.ndarray) -> FieldSplit:
+        """Only the fields where `kept` (f,) is true, with their boxes."""
+        starts = np.r_[0, self.end[:-1]].astype(int)
+        pieces = [self.file[a:b] for a, b in zip(starts[kept], self.end[kept], strict=True)]
+        boxes = kept[self.index]
+        return FieldSplit(
+            self.name[kept],
+            np.concatenate(pieces) if pieces else self.file[:0],
+            np.cumsum([len(piece) for piece in pieces], dtype=np.int64),
+            self.box[boxes],
+            self.label[boxes],
+            (np.cumsum(kept) - 1)[self.index[boxes]],
+            self.lab[kept],
+            self.complete[kept],
+        )
+
     def read(self, labels: Sequence[str]) -> Iterator[AnnotatedField]:
-        """Each field with its boxes; those of other labels than `labels` are left out."""
+        """Each field with its boxes, each as the nearest of `labels` that it is a kind of; those
+        that are none are left out."""
         index = {label: k for k, label in enumerate(labels)}
-        code = np.array([index.get(label, -1) for label in self.label.tolist()], int)
+
+        def encode(label: str) -> int:
+            return next((index[name] for name in lineage(label) if name in index), -1)
+
+        known = {label: encode(label) for label in np.unique(self.label).tolist()}
+        code = np.array([known[label] for label in self.label.tolist()], int)
         for i, (name, start, end) in enumerate(
             zip(self.name.tolist(), [0, *self.end], self.end, strict=False)
         ):
             mine = (self.index == i) & (code >= 0)
             data = self.file[start:end].tobytes()
-            yield AnnotatedField(name, data, self.box[mine].astype(float), code[mine])
+            complete = np.zeros(len(labels), bool)
+            complete[[k for k in map(encode, self.complete[i].split(",")) if k >= 0]] = True
+            box = self.box[mine].astype(float)
+            yield AnnotatedField(name, data, box, code[mine], str(self.lab[i]), complete)
 
 
 class Archive(NamedTuple):
@@ -240,8 +271,12 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
             classes = archive["classes"].tolist()
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
-                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns)
-                fields[name] = FieldSplit(*(archive[f"{c}_{name}"] for c in FieldSplit.KEYS))
+                lab = read_lab(archive, f"lab_{name}", len(columns[0]))
+                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns, lab)
+                columns = [archive[f"{c}_{name}"] for c in FieldSplit.KEYS]
+                lab = read_lab(archive, f"field_lab_{name}", len(columns[0]))
+                complete = read_complete(archive, name)
+                fields[name] = FieldSplit(*columns, lab, complete)
         shape = (metadata["image_size"], metadata["image_size"], 3)
     except FileNotFoundError:
         raise UserError(f"{path}: no such archive; {hint}") from None
@@ -256,6 +291,53 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
         if not field.is_consistent():
             raise UserError(f"{path}: the whole fields of split {name} don't fit together; {hint}")
     return Archive(splits, fields, classes, metadata, digest.hexdigest())
+
+
+def read_lab(archive: Mapping[str, np.ndarray], key: str, count: int) -> np.ndarray:
+    """The laboratories (count,) under `key`; where there is none, it is all one without a name."""
+    return archive[key] if key in archive else np.zeros(count, "<U1")
+
+
+def read_complete(archive: Mapping[str, np.ndarray], split: str) -> np.ndarray:
+    """The labels boxed completely in each field (f,) of a split; where the archive doesn't say,
+    these are all but red cells, of which BCCD lacks most boxes."""
+    if f"field_complete_{split}" in archive:
+        return archive[f"field_complete_{split}"]
+    labels = np.unique(archive[f"field_label_{split}"]).tolist()
+    complete = ",".join(label for label in labels if not is_rbc(label))
+    return np.full(len(archive[f"field_{split}"]), complete)
+
+
+def leave_out(archive: Archive, labs: Sequence[str]) -> Archive:
+    """The archive without some laboratories, nor classes that only these knew.
+
+    Raises UserError where one isn't in it, or none would be left.
+    """
+    known = np.unique(np.concatenate([f.lab for f in archive.fields.values()])).tolist()
+    for lab in labs:
+        if lab not in known:
+            raise UserError(f"--leave-out {lab}: no such laboratory; there is {', '.join(known)}")
+    if set(labs) == set(known):
+        raise UserError(f"--leave-out {','.join(labs)}: no laboratory would be left to train on")
+    splits, fields, digests = {}, {}, {}
+    for name, split in archive.splits.items():
+        kept = ~np.isin(split.lab, labs)
+        splits[name] = Split(*(column[kept] for column in split))
+        fields[name] = archive.fields[name].select(~np.isin(archive.fields[name].lab, labs))
+        of_split = archive.metadata["field_sha256"][name]
+        digests[name] = {f: of_split[f] for f in fields[name].name.tolist()}
+    classes = archive.classes
+    if archive.metadata["task"] == "multiclass":
+        used = np.unique(np.concatenate([split.y for split in splits.values()]))
+        classes = [classes[k] for k in used]
+        splits = {n: s._replace(y=np.searchsorted(used, s.y)) for n, s in splits.items()}
+    counts = {
+        name: {k: int((split.y == i).sum()) for i, k in enumerate(classes)}
+        for name, split in splits.items()
+    }
+    changed = {"field_sha256": archive.metadata["field_sha256"] | digests, "left_out_labs": labs}
+    metadata = archive.metadata | changed | {"counts": archive.metadata["counts"] | counts}
+    return Archive(splits, fields, classes, metadata, archive.digest)
 
 
 def find_seen_fields(

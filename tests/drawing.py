@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hematovision.training.field_views import TrainingField
+from hematovision.frame import QUARTER
+from hematovision.images import GROUND
+from hematovision.tiles import CELL
+from hematovision.training.training_field import TrainingField
 
 Box = tuple[str, int, int, int, int]
 # What is drawn for a label, in RGB: a smear's colours, roughly.
@@ -70,4 +73,35 @@ def make_training_field(boxes: Sequence[Box] | None = None) -> TrainingField:
     box = np.array([b[1:] for b in boxes], float).reshape(-1, 4)
     free = np.zeros((45, 60), bool)
     free[:, 40:] = True
-    return TrainingField("f.png", data, box, label, len(box), 40.0, free, box[:0])
+    return TrainingField("f.png", data, box, label, "drawn", ~RED, len(box), 40.0, free, box[:0])
+
+
+def draw_discs(
+    width: int, height: int, side: int, step: float = 1.6
+) -> tuple[np.ndarray, np.ndarray]:
+    """A field of red discs on a lattice, some of them cut by the border; and their boxes."""
+    image = np.full((height, width, 3), round(255 * GROUND), np.uint8)
+    boxes = []
+    for y in np.arange(0, height + side / 2, side * step):
+        for x in np.arange(0, width + side / 2, side * step):
+            cv2.circle(image, (round(x), round(y)), side // 2, COLOURS["RBC"], -1)
+            boxes.append((x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+    return image, np.clip(boxes, 0, [width, height, width, height])
+
+
+def find_discs(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A stand-in for the network: each dark island is a red cell, if it's of a size to be seen."""
+    h, w = (n // QUARTER for n in picture.shape[:2])
+    heat, reach = np.zeros((h, w, 3), np.float32), np.ones((h, w, 4), np.float32)
+    dark = (picture[..., 1] < 165).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(dark)
+    for x, y, wide, high, area in stats[1:]:
+        if area < 60 or max(wide, high) > 3 * CELL:
+            continue
+        cx, cy = (x + wide / 2) / QUARTER, (y + high / 2) / QUARTER
+        i, j = min(int(cy), h - 1), min(int(cx), w - 1)
+        heat[i, j, 1] = 0.9
+        reach[i, j] = np.array([
+            j + 0.5 - x / 4, i + 0.5 - y / 4, (x + wide) / 4 - j - 0.5, (y + high) / 4 - i - 0.5
+        ])  # fmt: skip
+    return heat, reach

@@ -1,124 +1,83 @@
-"""The detector: tiles, scale, what is found in drawn and in real fields."""
+"""The detector: one cell is one count, in drawn and in real fields of any size."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import SAMPLE, SampleRun
-from drawing import COLOURS, TYPICAL
+from drawing import RED, TYPICAL
 
-from hematovision.cells import overlap
+from hematovision.cells import Cells, sides
 from hematovision.classifier import PRETRAINED, read_card
-from hematovision.detector import (
-    CELL,
-    NAME,
-    OVERLAP,
-    TILE,
-    Detector,
-    decode,
-    estimate_cell_px,
-    find_cells,
-    spread_tiles,
-)
-from hematovision.ground import QUARTER
-from hematovision.images import GROUND, level_light, read_image, resize
+from hematovision.detector import NAME, Detector, find_doubles
+from hematovision.images import level_light, read_image, resize
 
 
-def draw_discs(
-    width: int, height: int, side: int, step: float = 1.6
-) -> tuple[np.ndarray, np.ndarray]:
-    """A field of red discs on a lattice, some of them cut by the border; and their boxes."""
-    image = np.full((height, width, 3), round(255 * GROUND), np.uint8)
-    boxes = []
-    for y in np.arange(0, height + side / 2, side * step):
-        for x in np.arange(0, width + side / 2, side * step):
-            cv2.circle(image, (round(x), round(y)), side // 2, COLOURS["RBC"], -1)
-            boxes.append((x - side / 2, y - side / 2, x + side / 2, y + side / 2))
-    return image, np.clip(boxes, 0, [width, height, width, height])
+def test_what_is_found_under_two_labels_is_one_cell() -> None:
+    """Platelets, red and white cells: 0, 1, 2."""
+    box = np.array([
+        [0, 0, 100, 100],  # a white cell,
+        [5, 5, 95, 98],  # the same as a red one,
+        [20, 20, 60, 60],  # its nucleus as a white one, as a red one,
+        [25, 20, 65, 60],
+        [30, 30, 45, 45],  # and a platelet on it
+        [90, 40, 140, 90],  # a red cell beside
+        [300, 300, 350, 350],  # two red cells, one half over the other
+        [320, 300, 370, 350],
+        [500, 500, 540, 540],  # a red one, and nearly the same again
+        [502, 501, 541, 541],
+    ], float)  # fmt: skip
+    label = np.array([2, 1, 2, 1, 0, 1, 1, 1, 1, 1])
+    certainty = np.array([2, 1.5, 1.4, 1.3, 1.2, 1.1, 1.9, 1.8, 1.7, 1.6])
+    double = find_doubles(Cells(box, label, certainty / 2), certainty, TYPICAL, RED)
+    assert double.tolist() == [False, True, True, True, False, False, False, False, False, True]
+    # The surer one stays, whichever label it has, and wherever it stands.
+    flipped = find_doubles(
+        Cells(box[[1, 0]], label[[1, 0]], np.ones(2)), np.array([2, 1.0]), TYPICAL, RED
+    )
+    assert flipped.tolist() == [False, True]
+    assert find_doubles(Cells(box[:0], label[:0], box[:0, 0]), label[:0], TYPICAL, RED).size == 0
 
 
-def find_discs(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A stand-in for the network: each dark island is a red cell, if it's of a size to be seen."""
-    h, w = (n // QUARTER for n in picture.shape[:2])
-    heat, reach = np.zeros((h, w, 3), np.float32), np.ones((h, w, 4), np.float32)
-    dark = (picture[..., 1] < 165).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(dark)
-    for x, y, wide, high, area in stats[1:]:
-        if area < 60 or max(wide, high) > 3 * CELL:
-            continue
-        cx, cy = (x + wide / 2) / QUARTER, (y + high / 2) / QUARTER
-        i, j = min(int(cy), h - 1), min(int(cx), w - 1)
-        heat[i, j, 1] = 0.9
-        reach[i, j] = np.array([
-            j + 0.5 - x / 4, i + 0.5 - y / 4, (x + wide) / 4 - j - 0.5, (y + high) / 4 - i - 0.5
-        ])  # fmt: skip
-    return heat, reach
+def make_mosaic(bccd: Path, rows: int, scale: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """Fields of BCCD, and all of them in one picture, shrunk."""
+    paths = sorted((bccd / "JPEGImages").iterdir())[: rows * rows]
+    fields = [read_image(path) for path in paths]
+    mosaic = np.vstack([np.hstack(fields[k * rows : (k + 1) * rows]) for k in range(rows)])
+    height, width = mosaic.shape[:2]
+    return fields, resize(mosaic, round(width * scale), round(height * scale))
 
 
-@pytest.mark.parametrize("length", [64, 640, 4001, 20_000])
-@pytest.mark.parametrize("scale", [0.4, 1.0, 3.1])
-def test_every_place_is_one_tiles_and_well_inside_it(length: int, scale: float) -> None:
-    tiles = spread_tiles(length, scale)
-    assert tiles[0][0][0] == 0 and tiles[-1][0][1] == length
-    for (start, end), (low, high) in tiles:
-        assert (end - start) * scale <= TILE + scale
-        assert low == -np.inf or (low - start) * scale > OVERLAP / 2 - 2 * scale - 1
-        assert high == np.inf or (end - high) * scale > OVERLAP / 2 - 2 * scale - 1
-    seams = [part for _, part in tiles]
-    assert all(a[1] == b[0] for a, b in pairwise(seams))
+def test_a_wide_field_is_counted_as_its_parts_are(bccd: Path) -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED), 2)
+    fields, mosaic = make_mosaic(bccd, 4, 0.5)
+    found = detector.search(mosaic)
+    one_by_one = sum(int((detector.find(f).label == 1).sum()) for f in fields)
+    assert found.scale.certain
+    assert int((found.cells.label == 1).sum()) == pytest.approx(one_by_one, rel=0.15)
 
 
-@pytest.mark.parametrize(
-    ("size", "side"), [((640, 480), 100), ((2600, 1900), 80), ((300, 300), 60)]
-)
-def test_cells_are_found_where_they_are_in_one_look_or_in_tiles(
-    size: tuple[int, int], side: int
-) -> None:
-    image, boxes = draw_discs(*size, side)
-    cells = find_cells(find_discs, image, side, 0.5)
-    assert len(cells.label) == len(boxes)
-    assert overlap(cells.box, boxes).max(axis=1).min() > 0.75
-    assert overlap(cells.box, boxes).max(axis=0).min() > 0.75
+def test_a_stated_size_of_cells_is_taken(bccd: Path) -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED), 2)
+    image = read_image(next((bccd / "JPEGImages").iterdir()))
+    sized = detector.search(image, cell_px=90)
+    assert sized.scale == (90, True)
+    small = detector.search(image, cell_px=20)
+    assert np.median(sides(small.cells.box)) < 40 < 70 < np.median(sides(sized.cells.box))
 
 
-@pytest.mark.parametrize(
-    ("size", "side"),
-    [
-        ((640, 480), 105),
-        ((575, 575), 140),
-        ((363, 360), 80),
-        ((1600, 1200), 60),
-        ((3000, 2000), 70),
-    ],
-)
-def test_the_size_of_a_cell_is_found_in_fields_of_any_magnification(
-    size: tuple[int, int], side: int
-) -> None:
-    image, _ = draw_discs(*size, side)
-    assert estimate_cell_px(find_discs, image, TYPICAL) == pytest.approx(side, rel=0.15)
-
-
-def test_a_field_without_a_cell_has_a_scale_and_no_cells() -> None:
-    blank = np.full((480, 640, 3), 220, np.uint8)
-    cell = estimate_cell_px(find_discs, blank, TYPICAL)
-    assert cell > 0
-    assert find_cells(find_discs, blank, cell, 0.3).box.shape == (0, 4)
-
-
-def test_of_two_answers_for_one_cell_the_likelier_stays() -> None:
-    heat, reach = np.zeros((20, 20, 3), np.float32), np.full((20, 20, 4), 5, np.float32)
-    heat[8, 8, 1], heat[8, 10, 1], heat[8, 12, 2], heat[15, 15, 1] = 0.6, 0.9, 0.5, 0.2
-    cells = decode(heat, reach, (80, 80), 0.3)
-    # Another label may lie over it; 0.2 is too little.
-    order = np.argsort(cells.label)
-    assert cells.label[order].tolist() == [1, 2]
-    assert cells.probability[order].tolist() == pytest.approx([0.9, 0.5])
-    red = cells.box[cells.label == 1][0]
-    assert red.tolist() == [22, 14, 62, 54]
+def test_pictures_of_no_cell_leave_the_scale_uncertain_or_nothing_found() -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED), 2)
+    rng = np.random.default_rng(3)
+    ground = np.clip(rng.normal(220, 2, (240, 320, 3)), 0, 255).astype(np.uint8)
+    blobs = cv2.GaussianBlur(rng.integers(0, 255, (240, 320, 3)).astype(np.uint8), (0, 0), 12)
+    blobs = cv2.normalize(blobs, None, 0, 255, cv2.NORM_MINMAX)
+    empty = detector.search(ground)
+    assert empty.scale.certain and len(empty.cells.label) == 0
+    assert not detector.search(blobs).scale.certain
 
 
 def test_answers_do_not_depend_on_threads(bccd: Path) -> None:
@@ -139,3 +98,13 @@ def test_the_exported_network_agrees_with_the_keras_one(sample_run: SampleRun) -
         wanted = network(picture[np.newaxis].astype(np.float32), training=False).numpy()[0]
         assert heat == pytest.approx(wanted[..., :3], abs=0.01)
         assert np.abs(reach / wanted[..., 3:] - 1).max() < 0.05
+
+
+def test_nothing_is_found_in_a_frame_and_no_less_beside_it(bccd: Path) -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED), 2)
+    image = read_image(next((bccd / "JPEGImages").iterdir()))
+    framed = cv2.copyMakeBorder(image, 80, 80, 0, 0, cv2.BORDER_CONSTANT)
+    plain, found = detector.find(image), detector.find(framed)
+    middle = (found.box[:, 1] + found.box[:, 3]) / 2
+    assert (middle > 76).all() and (middle < 80 + image.shape[0] + 4).all()
+    assert len(found.label) == pytest.approx(len(plain.label), rel=0.2)

@@ -1,4 +1,4 @@
-"""The network for fields: its losses, its thresholds, its card."""
+"""The network for fields: its losses, what is drawn for it, its card."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import json
 import numpy as np
 import pytest
 from conftest import SampleRun
-from drawing import LABELS, RED, make_training_field
+from drawing import LABELS, RED
 
-from hematovision.cells import Cells
-from hematovision.training.field_fit import box_loss, choose_thresholds, heat_loss
+from hematovision.training.field_fit import box_loss, choose_judges, draw_evenly, heat_loss
 from hematovision.training.field_views import View, draw_target
 
 
@@ -18,7 +17,7 @@ def test_losses_are_nothing_for_the_right_answer_and_blind_to_what_is_unknown() 
     tf = pytest.importorskip("tensorflow")
     view = View(np.zeros((160, 160, 3), np.uint8), np.array([[20, 20, 100, 100.0]]),
                   np.array([1]), np.zeros((40, 40), np.uint8))  # fmt: skip
-    heat, known, corner, weight = (a[np.newaxis] for a in draw_target(view, RED))
+    heat, known, corner, weight = (a[np.newaxis] for a in draw_target(view, ~RED))
     perfect = (heat == 1).astype(np.float32)
     wrong = np.full_like(heat, 0.5)
     assert float(heat_loss(perfect, heat, known)) < 0.01
@@ -33,14 +32,21 @@ def test_losses_are_nothing_for_the_right_answer_and_blind_to_what_is_unknown() 
     assert float(box_loss(tf.ones_like(reach), corner, weight)) > 0.5
 
 
-def test_the_threshold_overlooks_finds_where_boxes_may_be_missing() -> None:
-    source = make_training_field()
-    box = np.array([[20, 20, 60, 60], [0, 90, 40, 130], [170, 90, 210, 130.0]])
-    found = Cells(box, np.array([1, 1, 1]), np.array([0.5, 0.9, 0.3]))
-    assert choose_thresholds([found], [source], RED)[1] == 0.5
-    # Where no box is ever missing, the sure find without one counts: both have to be taken.
-    assert choose_thresholds([found], [source], ~RED)[1] == 0.5
-    assert choose_thresholds([found.pick(np.array([1, 2]))], [source], RED).tolist()[0] == 0.5
+def test_laboratories_are_drawn_evenly_and_their_fields_in_turn() -> None:
+    labs = ["a"] * 50 + ["b"] * 4 + ["c"] * 10
+    drawn = draw_evenly(labs, 64, np.random.default_rng(0))
+    count = np.bincount(drawn, minlength=64)
+    assert [count[:50].sum(), count[50:54].sum(), count[54:].sum()] == [22, 21, 21]
+    assert count[:50].max() == 1
+    assert set(count[50:54].tolist()) == {5, 6}
+    assert len(draw_evenly(["a"], 3, np.random.default_rng(0))) == 3
+
+
+def test_no_laboratory_judges_by_more_fields_than_it_may() -> None:
+    labs = np.array(["a"] * 150 + ["b"] * 20)
+    chosen = choose_judges(labs, 1)
+    assert (chosen[:150].sum(), chosen[150:].sum()) == (100, 20)
+    assert (chosen == choose_judges(labs, 1)).all()
 
 
 def test_the_card_says_what_the_detector_was_made_of(sample_run: SampleRun) -> None:

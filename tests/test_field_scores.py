@@ -4,11 +4,50 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.fields import score_folder
 from conftest import ROOT
 
+from hematovision.cells import Cells
 from hematovision.classifier import PRETRAINED
+from hematovision.evaluation.field_scores import FieldAnswers, measure_fields
+
+
+def make_answers() -> FieldAnswers:
+    """Three fields of two laboratories, of which "b" lacks boxes in its second."""
+    box = np.array([[0, 0, 40, 40], [60, 0, 100, 40], [0, 60, 40, 100.0]])
+    truth = Cells(box, np.array([0, 0, 1]), np.ones(3))
+    fewer = truth.pick(np.array([1, 2]))
+    every = [truth, truth, fewer]
+    found = [truth._replace(probability=np.array([0.9, 0.8, 0.7])) for _ in every]
+    complete = [np.array(c) for c in ([True, True], [True, False], [False, False])]
+    return FieldAnswers(
+        ["x", "y", "z"], every, found, found, ["a", "b", "b"], complete, ["RBC", "WBC"]
+    )
+
+
+def test_figures_of_a_laboratory_are_those_of_its_completely_boxed_fields() -> None:
+    metrics = measure_fields(make_answers())
+    assert metrics["labels"]["RBC"]["annotated"] == 5
+    assert metrics["labels"]["RBC"]["counting_accuracy"] == pytest.approx(0.8)
+    a, b = (metrics["laboratories"][lab] for lab in "ab")
+    assert (a["fields"], b["fields"]) == (1, 2)
+    assert b["labels"]["RBC"]["fields"] == 1 and b["labels"]["RBC"]["boxed_completely"]
+    assert b["labels"]["RBC"]["counting_accuracy"] == 1
+    assert b["labels"]["WBC"]["fields"] == 2 and not b["labels"]["WBC"]["boxed_completely"]
+    assert b["labels"]["WBC"]["ap50"] == pytest.approx(1)
+
+
+def test_a_label_that_is_not_annotated_has_no_average_precision() -> None:
+    answers = make_answers()
+    red = [cells.pick(cells.label == 0) for cells in answers.truth]
+    figures = measure_fields(answers._replace(truth=red))["laboratories"]["a"]["labels"]["WBC"]
+    assert figures["ap50"] is None and figures["counting_accuracy"] is None
+
+
+def test_one_laboratory_is_not_told_apart() -> None:
+    assert "laboratories" not in measure_fields(make_answers().pick([0]))
 
 
 def test_cells_of_completely_boxed_fields_are_found_and_counted(bccd: Path) -> None:

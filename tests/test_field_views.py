@@ -46,7 +46,7 @@ def test_boxes_of_a_window_follow_the_picture() -> None:
 
 def test_laid_over_cells_are_boxed_and_show_enough() -> None:
     source = make_training_field()
-    cells = cut_cells([source], 3)
+    cells = cut_cells([source], 3, np.random.default_rng(0))
     assert [len(c) for c in cells] == [1, 1, 1]
     added = 0
     for seed in range(20):
@@ -67,7 +67,7 @@ def test_laid_over_cells_are_boxed_and_show_enough() -> None:
 
 def test_the_same_seed_draws_the_same_view() -> None:
     source = make_training_field()
-    inputs = ViewInputs(cut_cells([source], 3), TYPICAL, RED, RED)
+    inputs = ViewInputs(cut_cells([source], 3, np.random.default_rng(0)), TYPICAL, RED)
     one, same, other = (draw_view(source, inputs, 1, [seed, 0]) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert (one[0] != other[0]).any()
@@ -80,7 +80,7 @@ def test_the_wanted_answer_is_one_at_centres_and_unknown_where_a_cell_may_be() -
         np.array([1, 0]),
         np.pad(np.ones((40, 10), np.uint8), ((0, 0), (30, 0))),
     )
-    heat, known, corner, weight = draw_target(view, RED)
+    heat, known, corner, weight = draw_target(view, ~RED)
     assert heat.shape == (40, 40, 3) and heat[..., 1].max() == 1 and heat[..., 2].max() == 0
     assert heat[14:16, 14:16, 1].max() == 1 and heat[14:16, 14:16, 0].max() == 1
     assert (known[:, 30:, 1] == 0).all() and (known[:, :30, 1] == 1).all()

@@ -98,7 +98,9 @@ def test_answers_do_not_depend_on_workers_or_company(count: Run) -> None:
 
 
 def test_as_a_command_there_is_no_chatter_and_no_tensorflow(sample_run: SampleRun) -> None:
-    result = run_script("predict.py", "--field", FIELDS[0], "--model", sample_run.model)
+    # A model that has seen the sample twice can't tell how large cells are.
+    options = ("--model", sample_run.model, "--cell-size", 60)
+    result = run_script("predict.py", "--field", FIELDS[0], *options)
     assert (result.status, result.err) == (0, "")
     probe = (
         "import sys, predict\n"
@@ -181,3 +183,20 @@ def test_one_large_cell_gets_no_notice(run: Run, tmp_path: Path) -> None:
     result = run("predict.py", write_png(tmp_path / "cell.png", cell), "--model", PRETRAINED)
     assert result.status == 0
     assert "notice" not in result.err
+
+
+def test_the_size_of_cells_can_be_stated(count: Run) -> None:
+    found, stated = (
+        json.loads(count(FIELDS[0], "--json", *more).out)["cells"]
+        for more in ((), ("--cell-size", 24))
+    )
+    assert found != stated
+
+
+def test_a_field_that_no_size_of_cells_explains_is_warned_of(tmp_path: Path, count: Run) -> None:
+    rng = np.random.default_rng(3)
+    blobs = cv2.GaussianBlur(rng.integers(0, 255, (240, 320, 3)).astype(np.uint8), (0, 0), 12)
+    write_png(tmp_path / "blobs.png", cv2.normalize(blobs, None, 0, 255, cv2.NORM_MINMAX))
+    error = count(tmp_path / "blobs.png").err
+    assert "warning: " in error and "--cell-size" in error
+    assert "warning: " not in count(tmp_path / "blobs.png", "--cell-size", 40).err

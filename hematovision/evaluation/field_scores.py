@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,18 +24,28 @@ class FieldAnswers(NamedTuple):
     truth: list[Cells]
     found: list[Cells]  # from MIN_PROBABILITY up
     counted: list[Cells]  # from the thresholds up
+    lab: list[str]  # the laboratory
+    complete: list[np.ndarray]  # (k,) bool, labels of which no cell lacks its box
     labels: list[str]
+
+    def pick(self, chosen: Sequence[int]) -> FieldAnswers:
+        """The answers to some of the fields."""
+        rows = ([column[i] for i in chosen] for column in self[:-1])
+        return FieldAnswers(*rows, self.labels)
 
 
 def ask_fields(detector: Detector, fields: FieldSplit) -> FieldAnswers:
-    """Find the cells of every test field. Boxes of labels unknown to the model are left out."""
-    answers = FieldAnswers([], [], [], [], detector.labels)
+    """Find the cells of every test field. Boxes that are no kind of the model's labels are left
+    out."""
+    answers = FieldAnswers([], [], [], [], [], [], detector.labels)
     for field in progress(fields.read(detector.labels), len(fields.name), "finding cells"):
         found = detector.find(field.image(), MIN_PROBABILITY)
         answers.name.append(field.name)
         answers.truth.append(Cells(field.box, field.label, np.ones(len(field.box))))
         answers.found.append(found)
         answers.counted.append(found.pick(detector.is_counted(found)))
+        answers.lab.append(field.lab)
+        answers.complete.append(field.complete)
     return answers
 
 
@@ -86,7 +97,37 @@ def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
 
 
 def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
-    """What metrics.json says of whole fields."""
+    """What metrics.json says of whole fields: by label, and where there are several laboratories,
+    by laboratory and label.
+
+    `boxed_completely` marks the labels whose figures there are about the model: where boxes are
+    missing, a cell found is called a false alarm.
+    """
+    metrics = {"fields": answers.name, "labels": measure_labels(answers)}
+    labs = sorted(set(answers.lab))
+    if len(labs) > 1:
+        metrics["laboratories"] = {lab: measure_laboratory(answers, lab) for lab in labs}
+    return metrics
+
+
+def measure_laboratory(answers: FieldAnswers, lab: str) -> dict[str, Any]:
+    """The figures of one laboratory's fields; of a label that is boxed completely in some of them,
+    those of these."""
+    mine = [i for i, of in enumerate(answers.lab) if of == lab]
+    whole = measure_labels(answers.pick(mine))
+    for k, label in enumerate(answers.labels):
+        complete = [i for i in mine if answers.complete[i][k]]
+        if complete and len(complete) < len(mine):
+            whole[label] = measure_labels(answers.pick(complete))[label]
+        whole[label] |= {"boxed_completely": bool(complete), "fields": len(complete or mine)}
+        del whole[label]["by_field"], whole[label]["precision_at_recall"]
+        if not whole[label]["annotated"]:
+            whole[label] |= {"ap50": None, "ap50_95": None}
+    return {"fields": len(mine), "labels": whole}
+
+
+def measure_labels(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+    """By label: average precision, counts, counting accuracy."""
     found = score_boxes(answers)
     for k, label in enumerate(answers.labels):
         true, counted = (
@@ -107,4 +148,4 @@ def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
             else None,
             "by_field": [[int(t), int(c)] for t, c in zip(true, counted, strict=True)],
         }
-    return {"fields": answers.name, "labels": found}
+    return found

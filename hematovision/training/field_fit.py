@@ -1,4 +1,4 @@
-"""The network for fields: built, its losses, its training, its thresholds.
+"""The network for fields: built, its losses, its training.
 
 fit_detector(backbone, train, val, epochs, seed)  # fields of an archive -> network and its card
 """
@@ -15,26 +15,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hematovision.archive import FieldSplit
-from hematovision.cells import Cells, is_rbc, is_sliver, match, overlap, sides
+from hematovision.cells import is_rbc, is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
-from hematovision.detector import CELL, MIN_SHOWN, NAME, find_cells, find_in_field, run_network
-from hematovision.ground import QUARTER
+from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
+from hematovision.frame import QUARTER
 from hematovision.litert import Network
+from hematovision.taxonomy import lineage
+from hematovision.tiles import CELL, Run, find_cells
 from hematovision.training.backbone import convert
+from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
     WINDOWS,
-    TrainingField,
     ViewInputs,
     cut_cells,
     draw_view,
-    prepare_fields,
 )
+from hematovision.training.training_field import TrainingField, measure_typical, prepare_fields
 
 if TYPE_CHECKING:
     import keras
 
 FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
 CHANNELS, BATCH, RATE = 64, 8, 1e-3
+MOST_JUDGES = 100  # fields of a laboratory that thresholds are chosen on
+MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
 
 
 def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
@@ -64,8 +68,9 @@ def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
         x = block(layers.UpSampling2D()(x) + across, 3)
     rare = keras.initializers.Constant(-4.0)  # most places are no centre (Lin et al., 2017)
     half = keras.initializers.Constant(float(np.log(CELL / 2 / QUARTER)))
-    heat = layers.Conv2D(labels, 1, bias_initializer=rare, name="heat")(block(x, 3))
-    reach = layers.Conv2D(4, 1, bias_initializer=half, name="reach")(block(x, 3))
+    x = block(x, 3)
+    heat = layers.Conv2D(labels, 1, bias_initializer=rare, name="heat")(x)
+    reach = layers.Conv2D(4, 1, bias_initializer=half, name="reach")(x)
     joined = ops.concatenate([ops.sigmoid(heat), ops.exp(ops.clip(reach, -4.0, 6.0))], axis=-1)
     return keras.Model(pictures, joined, name=NAME)
 
@@ -126,7 +131,7 @@ def make_step(network: keras.Model, steps: int) -> Callable[..., Any]:
     return step
 
 
-def make_run(network: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def make_run(network: keras.Model) -> Run:
     """The Keras network as `find_cells` wants it."""
     import tensorflow as tf
 
@@ -141,42 +146,67 @@ def make_run(network: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, n
 
 
 def label_anew(
-    network: keras.Model, fields: Sequence[TrainingField], doubtful: np.ndarray
+    network: keras.Model,
+    fields: Sequence[TrainingField],
+    red: np.ndarray,
+    rng: np.random.Generator,
 ) -> list[TrainingField]:
-    """The fields with the cells that the network finds where boxes may be missing."""
-    run, labelled = make_run(network), []
-    for source in progress(fields, len(fields), "finding cells without a box"):
+    """The fields with the red cells that the network finds where boxes may be missing.
+
+    Of each laboratory no more than MOST_ANEW fields, at random: the others stay as they were.
+    """
+    run, labelled = make_run(network), list(fields)
+    labs = np.array([f.lab for f in fields])
+    open_ended = np.array([bool((red & ~f.complete).any()) for f in fields])
+    chosen = [rng.permutation(np.flatnonzero(open_ended & (labs == lab)))[:MOST_ANEW]
+              for lab in np.unique(labs)]  # fmt: skip
+    chosen = np.concatenate(chosen).tolist()
+    for i in progress(chosen, len(chosen), "finding cells without a box"):
+        source = fields[i]
         image = source.image()
         size = image.shape[1], image.shape[0]
         box, label = source.box[: source.annotated], source.label[: source.annotated]
         found = find_cells(run, image, source.cell_px, 0.35)
         large = box[sides(box) > source.cell_px / 2]
-        new = doubtful[found.label]
+        new = (red & ~source.complete)[found.label]
         if len(large):
             new &= overlap(found.box, large).max(axis=1, initial=0) < 0.5
         sliver = is_sliver(found.box, *size, MIN_SHOWN * source.cell_px)
-        labelled.append(
-            replace(
-                source,
-                box=np.concatenate([box, found.box[new & ~sliver]]),
-                label=np.append(label, found.label[new & ~sliver]),
-                dismissed=found.box[new & sliver],
-            )
+        labelled[i] = replace(
+            source,
+            box=np.concatenate([box, found.box[new & ~sliver]]),
+            label=np.append(label, found.label[new & ~sliver]),
+            dismissed=found.box[new & sliver],
         )
     return labelled
+
+
+def draw_evenly(labs: Sequence[str], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices (count,) of fields, each laboratory's as often as any other's, its own in turn."""
+    names = np.asarray(labs)
+    drawn = []
+    for lab, share in zip(
+        np.unique(names), np.array_split(np.arange(count), len(np.unique(names))), strict=True
+    ):
+        mine = np.flatnonzero(names == lab)
+        turns = [rng.permutation(mine) for _ in range(-(-len(share) // len(mine)))]
+        drawn += [np.concatenate(turns)[: len(share)]] if turns else []
+    return rng.permutation(np.concatenate(drawn))
 
 
 def fit_field_network(
     network: keras.Model, fields: list[TrainingField], inputs: ViewInputs, epochs: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Train on a new view of every field each epoch; the history. Labels anew at each quarter."""
+    """Train on as many new views as there are fields each epoch, of every laboratory equally many;
+    the history. Labels anew at each third."""
     rng = np.random.default_rng([seed, 4])
     step = make_step(network, epochs * -(-len(fields) // BATCH))
-    anew = {epochs * quarter // 4 for quarter in (1, 2, 3)} - {0}
+    anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
+    red = inputs.red if inputs.red.any() else ~inputs.red
     history = []
     for epoch in range(1, epochs + 1):
-        order = rng.permutation(len(fields))
+        order = draw_evenly([f.lab for f in fields], len(fields), rng)
         losses = []
         batches = []
         for start in range(0, len(order), BATCH):
@@ -194,39 +224,19 @@ def fit_field_network(
                 losses.append(float(step(*map(np.stack, zip(*batch, strict=True)))))
         history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
         say(f"fields {epoch}: loss {history[-1]['loss']:.4f}")
-        if epoch in anew and inputs.doubtful.any():
-            fields[:] = label_anew(network, fields, inputs.doubtful)
+        if epoch in anew and any((red & ~f.complete).any() for f in fields):
+            fields[:] = label_anew(network, fields, red, rng)
             added = sum(len(f.box) - f.annotated for f in fields)
             say(f"fields {epoch}: {added} cells without a box found, and learnt from")
     return history
 
 
-def choose_thresholds(
-    found: Sequence[Cells], fields: Sequence[TrainingField], doubtful: np.ndarray
-) -> np.ndarray:
-    """For each label, the probability that gives the highest F1 on fields (IoU 0.5): (k,).
-
-    What is found of a doubtful label where a cell may lack its box counts neither way.
-    """
-    rows: list[list[tuple[float, bool]]] = [[] for _ in doubtful]
-    for cells, source in zip(found, fields, strict=True):
-        hit = match(cells, source.box, source.label) >= 0
-        unsure = source.unsure()
-        for i, (box, label) in enumerate(zip(cells.box, cells.label, strict=True)):
-            x0, y0, x1, y1 = (box / QUARTER).astype(int)
-            room = unsure[y0 : y1 + 1, x0 : x1 + 1]
-            if hit[i] or not (doubtful[label] and room.size and room.mean() > 0.2):
-                rows[label].append((float(cells.probability[i]), bool(hit[i])))
-    thresholds = np.full(len(doubtful), 0.5)
-    for label, judged in enumerate(rows):
-        there = sum(int((f.label == label).sum()) for f in fields)
-        if not judged or not there:
-            continue
-        judged.sort(reverse=True)
-        hits = np.cumsum([hit for _, hit in judged])
-        f1 = 2 * hits / (np.arange(1, len(judged) + 1) + there)
-        thresholds[label] = judged[int(np.argmax(f1))][0]
-    return thresholds
+def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
+    """Which fields (f,) bool thresholds are chosen on: MOST_JUDGES of each laboratory at most."""
+    rng, chosen = np.random.default_rng([seed, 6]), np.zeros(len(labs), bool)
+    for lab in np.unique(labs):
+        chosen[rng.permutation(np.flatnonzero(labs == lab))[:MOST_JUDGES]] = True
+    return chosen
 
 
 def fit_detector(
@@ -234,31 +244,28 @@ def fit_detector(
 ) -> tuple[tuple[keras.Model, bytes], dict[str, Any], list[dict[str, Any]]]:
     """Fit on the train fields, choose thresholds on the val fields.
 
-    Returns the network with its .tflite, its card, and the history.
+    A type of cell is learnt as what it is a kind of: "Neutrophil" as "WBC". Returns the network
+    with its .tflite, its card, and the history.
     """
-    labels = sorted(set(train.label.tolist()))
+    roots = ([*lineage(label)][-1] for label in np.unique(train.label).tolist())
+    labels = sorted(set(roots))
     fields = prepare_fields(train, labels)
     red = np.array([is_rbc(name) for name in labels])
-    doubtful = red if red.any() else ~red
-    typical = np.array(
-        [
-            np.median(np.concatenate([sides(f.box[f.label == k]) / f.cell_px for f in fields]))
-            for k in range(len(labels))
-        ]
-    )
-    typical[doubtful & red] = 1.0
-    inputs = ViewInputs(cut_cells(fields, len(labels)), typical, red, doubtful)
+    typical = measure_typical(((f.box, f.label, f.lab, f.cell_px) for f in fields), len(labels))
+    typical[red] = 1.0
+    cells = cut_cells(fields, len(labels), np.random.default_rng([seed, 5]))
     network = build_field_network(backbone, len(labels))
+    inputs = ViewInputs(cells, typical, red)
     history = fit_field_network(network, fields, inputs, epochs, seed)
     exported = convert(network)
 
     run = partial(run_network, Network(exported))
-    held_out = prepare_fields(val, labels)
+    held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels)
     found = [
-        find_in_field(run, f.raw(), typical, np.zeros(len(labels)), f.cell_px)
+        find_in_field(run, f.image(), typical, np.zeros(len(labels)), f.cell_px)
         for f in progress(held_out, len(held_out), "thresholds")
     ]
-    thresholds = choose_thresholds(found, held_out, doubtful)
+    thresholds = choose_thresholds(found, held_out, len(labels))
     card = {
         "labels": labels,
         "typical_side": dict(zip(labels, typical.tolist(), strict=True)),

@@ -1,107 +1,39 @@
 """What the network for fields is shown, and the answer wanted: windows, cells laid over, targets.
 
 Many datasets leave cells without a box (BCCD over half of its red ones), so "no box" is not taken
-for "no cell": ground that may show an unboxed red cell doesn't enter the loss, what the network
-itself comes to find there is added to its labels, and cells cut out of other fields are laid over
-each field, so that it also sees crowds in which every cell is known.
+for "no cell": where a label isn't boxed completely, ground that may show an unboxed cell doesn't
+enter its loss, red cells that the network itself comes to find there are added to its labels, and
+cells cut out of other fields are laid over each field, so that it also sees crowds in which every
+cell is known.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from hematovision.archive import FieldSplit
-from hematovision.cells import Segment, is_rbc, is_sliver, overlap, sides, touches
-from hematovision.detector import CELL, MIN_SHOWN
-from hematovision.frame import QUARTER, find_frame
-from hematovision.ground import find_free_area
-from hematovision.images import GROUND, level_light, read_image, resize
-from hematovision.training.views import restain
+from hematovision.cells import is_sliver, overlap, sides, touches
+from hematovision.detector import MIN_SHOWN
+from hematovision.frame import QUARTER
+from hematovision.images import GROUND, level_light, resize
+from hematovision.tiles import CELL
+from hematovision.training.training_field import TrainingField
+from hematovision.training.views import coarsen, restain
 
 # Height and width of training windows, the scales they are drawn at, and how often.
 WINDOWS = (
-    ((192, 256), (0.5, 0.8), 0.15),
-    ((288, 352), (0.75, 1.3), 0.5),
-    ((352, 480), (1.0, 1.4), 0.35),
+    ((192, 256), (0.35, 0.75), 0.25),
+    ((256, 320), (0.7, 1.3), 0.55),
+    ((320, 416), (1.0, 1.8), 0.2),
 )
 
 
-@dataclass(frozen=True)
-class TrainingField:
-    """A field as it is learnt from. Images stay in their files' form, a twentieth of their size."""
-
-    name: str
-    data: bytes  # the image file
-    box: np.ndarray  # (n, 4) float, annotated or, after that, found by the network itself
-    label: np.ndarray  # (n,) index into the labels
-    annotated: int  # how many of the boxes are
-    cell_px: float  # pixels across a red cell
-    free: np.ndarray  # (ceil(h / 4), ceil(w / 4)) bool, certainly no cell
-    dismissed: np.ndarray  # (d, 4) found by the network, but with too little of a cell shown
-
-    def image(self) -> np.ndarray:
-        """The field as the network is shown it, its light levelled, (height, width, 3) uint8."""
-        raw = self.raw()
-        return level_light(raw, find_frame(raw))
-
-    def raw(self) -> np.ndarray:
-        """The field as it was photographed."""
-        return read_image(Path(self.name), self.data)
-
-    def unsure(self) -> np.ndarray:
-        """Where an unboxed cell may be, at a quarter of the resolution: (h, w) uint8."""
-        unsure = (~self.free).astype(np.uint8)
-        for x0, y0, x1, y1 in self.dismissed / QUARTER:
-            unsure[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = 0
-        for x0, y0, x1, y1 in self.box / QUARTER:
-            # The corners of a box are not the cell's, and often a neighbour's.
-            axes = 0.95 * float(x1 - x0), 0.95 * float(y1 - y0)
-            cv2.ellipse(unsure, ((float(x0 + x1) / 2, float(y0 + y1) / 2), axes, 0.0), 0, -1)
-        return unsure
-
-
-def measure_red(
-    box: np.ndarray, label: np.ndarray, size: Sequence[int], red: np.ndarray
-) -> np.ndarray:
-    """Sides of the whole red cells of a field, `size` (width, height)."""
-    whole = ~touches(box, *size).any(axis=1)
-    return sides(box[whole & red[label]])
-
-
-def prepare_fields(fields: FieldSplit, labels: Sequence[str]) -> list[TrainingField]:
-    """Turn one split of an archive into fields to learn from.
-
-    Boxes of labels that aren't among `labels` are left out. The scale is that of the split's whole
-    red cells (of all cells, where none is red), or of the field's own where these clearly differ.
-    """
-    red = np.array([is_rbc(name) for name in labels])
-    red = red if red.any() else ~red
-    measured = []
-    for field in fields.read(labels):
-        height, width = field.image().shape[:2]
-        measured.append(measure_red(field.box, field.label, (width, height), red))
-    together = np.concatenate(measured)
-    typical = float(np.median(together if len(together) else sides(fields.box)))
-    prepared = []
-    # Read a second time: all pictures at once would take more memory than all crops.
-    for field, found in zip(fields.read(labels), measured, strict=True):
-        own = float(np.median(found)) if len(found) >= 4 else typical
-        cell_px = own if abs(np.log(own / typical)) > 0.3 else typical
-        segments = [
-            Segment(labels[k], tuple(map(int, b)))
-            for b, k in zip(field.box, field.label, strict=True)
-        ]
-        free = find_free_area(field.image(), segments, cell_px)
-        prepared.append(
-            TrainingField(*field, len(field.box), cell_px, free, dismissed=field.box[:0])
-        )
-    return prepared
+MOST_CUT = 400  # cells of a laboratory and label that are kept to be laid over fields
 
 
 class View(NamedTuple):
@@ -120,7 +52,6 @@ class ViewInputs:
     cells: list[list[np.ndarray]]
     typical: np.ndarray  # (k,) side of a cell of each label in parts of a red cell's
     red: np.ndarray  # (k,) bool
-    doubtful: np.ndarray  # (k,) bool
 
 
 def draw_view(
@@ -133,8 +64,9 @@ def draw_view(
     if rng.random() < 0.6:
         view = lay_over(view, zoom, inputs.cells, inputs.typical, inputs.red, rng)
     view = flip(view, rng)
-    image = restain(view.image, rng) if rng.random() < 0.8 else view.image
-    return (level_light(image), *draw_target(view, inputs.doubtful))
+    image = coarsen(view.image, CELL * zoom, rng) if rng.random() < 0.3 else view.image
+    image = restain(image, rng) if rng.random() < 0.85 else image
+    return (level_light(image), *draw_target(view, source.complete))
 
 
 def cut_window(
@@ -174,18 +106,30 @@ def cut_window(
     return view, float(zoom)
 
 
-def cut_cells(fields: Sequence[TrainingField], labels: int) -> list[list[np.ndarray]]:
-    """The annotated cells that no border cuts, CELL-scaled uint8, by label: to lay over fields."""
+def cut_cells(
+    fields: Sequence[TrainingField], labels: int, rng: np.random.Generator
+) -> list[list[np.ndarray]]:
+    """Annotated cells that no border cuts, CELL-scaled uint8, by label: to lay over fields.
+
+    Of each laboratory and label no more than MOST_CUT, at random.
+    """
     cells: list[list[np.ndarray]] = [[] for _ in range(labels)]
-    for source in fields:
+    count: Counter[tuple[str, int]] = Counter()
+    for i in rng.permutation(len(fields)):
+        source = fields[i]
+        wanted = np.array([count[source.lab, k] < MOST_CUT for k in range(labels)])
+        if not wanted[source.label].any():
+            continue
         image = source.image()
         cut = touches(source.box, image.shape[1], image.shape[0]).any(axis=1)
+        chosen = ~cut & wanted[source.label]
         for (x0, y0, x1, y1), label in zip(
-            source.box[~cut].astype(int), source.label[~cut], strict=True
+            source.box[chosen].astype(int), source.label[chosen].tolist(), strict=True
         ):
             scale = CELL / source.cell_px
             size = max(4, round((x1 - x0) * scale)), max(4, round((y1 - y0) * scale))
             cells[label].append(resize(image[y0:y1, x0:x1], *size))
+            count[source.lab, label] += 1
     return cells
 
 
@@ -297,10 +241,10 @@ class Target(NamedTuple):
     weight: np.ndarray  # (h, w) how much its box counts here
 
 
-def draw_target(view: View, doubtful: np.ndarray) -> Target:
-    """The answer wanted for a view; `doubtful` (k,): labels of which cells may lack a box."""
+def draw_target(view: View, complete: np.ndarray) -> Target:
+    """The answer wanted for a view; `complete` (k,): labels of which no cell lacks its box."""
     h, w = view.unsure.shape
-    heat = np.zeros((h, w, len(doubtful)), np.float32)
+    heat = np.zeros((h, w, len(complete)), np.float32)
     corner, weight, nearest = (np.zeros((h, w, *n), np.float32) for n in ((4,), (), ()))
     for i in np.argsort(-sides(view.box), kind="stable"):  # small cells lie over large ones
         x0, y0, x1, y1 = view.box[i] / QUARTER
@@ -320,6 +264,6 @@ def draw_target(view: View, doubtful: np.ndarray) -> Target:
         corner[area][core] = x0, y0, x1, y1
         weight[area][core] = bump[core] / bump[bump > 0.3].sum()
     known = np.ones_like(heat)
-    known[..., doubtful] = (1 - view.unsure)[..., np.newaxis]
+    known[..., ~complete] = (1 - view.unsure)[..., np.newaxis]
     known[heat > 0.3] = 1
     return Target(heat, known, corner, weight)

@@ -58,8 +58,10 @@ def score_folder(
             name = paths[note.stem].name
             fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool), name))
     detector = Detector.load(model, read_card(model), workers)
-    packed = pack_fields(fields)
-    answers = ask_fields(detector, FieldSplit(*(packed[k] for k in FieldSplit.KEYS)))
+    columns = pack_fields(fields)
+    unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
+    split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid)
+    answers = ask_fields(detector, split)
     return measure_fields(answers)["labels"]
 
 
