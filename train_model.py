@@ -4,9 +4,9 @@
     python3 train_model.py --weights PATH --epochs 4
 
 MobileNetV2 has learnt from photographs what edges, spots and textures are. Here its lower blocks
-stay as they are; a head is fitted on what the untouched backbone sees, then head and upper blocks
-are fine-tuned on views of the crops as other laboratories might show them. A second network, which
-shares the start, learns to find cells in whole fields.
+stay as they are; heads are fitted on what the untouched backbone sees, then heads and upper blocks
+are fine-tuned on views of the crops as other laboratories might show them, and on pictures that
+show no cell. A second network, which shares the start, learns to find cells in whole fields.
 
 Writes ``hematovision.keras`` (crops in [0, 1] to probabilities), ``hematovision.tflite`` (the same
 for prediction, without TensorFlow), both again for whole fields, ``hematovision.json`` (the model
@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Archive, Split, find_seen_fields, load_archive
+from hematovision.archive import Archive, Split, find_seen_fields, leave_out, load_archive
+from hematovision.cells import BACKGROUND
 from hematovision.classifier import (
+    KIND_THRESHOLD,
     NAME,
     PRETRAINED,
     ask_network,
@@ -40,19 +42,21 @@ from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
 from hematovision.files import write_csv, write_text, written_whole
 from hematovision.litert import ThreadedNetwork
+from hematovision.taxonomy import lift
 from hematovision.training.backbone import build_backbone, convert, free_size, start_tensorflow
-from hematovision.training.calibration import FAMILIAR, choose_threshold, fit_temperature
+from hematovision.training.calibration import choose_novelty, choose_threshold, fit_temperature
+from hematovision.training.crop_fit import (
+    encode_annotated,
+    fine_tune,
+    fit_heads,
+    make_validation,
+)
 from hematovision.training.crop_network import (
     ask_keras,
     assemble,
     build_crop_network,
     check_export,
-    encode_annotated,
-    fine_tune,
-    fit_head,
-    learn_novelty,
-    make_validation,
-    merge_labels,
+    merge_leaves,
 )
 from hematovision.training.field_fit import fit_detector
 from hematovision.training.views import add_views
@@ -76,6 +80,9 @@ class Options:
         36, "passes over the training fields to learn to find cells in them (0: don't)",
         low=0, high=1000,
     )  # fmt: skip
+    leave_out: str | None = option(
+        None, "train without these laboratories of the archive (names, comma between)"
+    )
     seed: int = option(42, "seed of everything random", low=0)
 
 
@@ -109,6 +116,7 @@ class Calibration(NamedTuple):
 
     temperature: float  # divides the logits
     threshold: float | None  # of RBC's probability, in the binary task
+    kind_threshold: float  # share of its parent's probability from which a kind is named
     novelty_threshold: float  # above it, a picture is unlike any cell
     export_difference: float  # largest, of a probability between the Keras model and the export
     validation: dict[str, float]  # figures of the card
@@ -130,8 +138,9 @@ def find_leaks(origin: str, metadata: dict[str, Any]) -> tuple[list[str], list[s
 
 
 def calibrate(
-    model: keras.Model, exported: bytes, temperature: float, val: Split, viewed: Split, task: str
-) -> Calibration:
+    model: keras.Model, exported: bytes, temperature: float, val: Split, viewed: Split,
+    classes: Sequence[str], task: str,
+) -> Calibration:  # fmt: skip
     """Check the export and choose where to decide, on the validation crops: `val` as they are,
     which come first in `viewed`, and views of them."""
     proba, novelty = ask_network(ThreadedNetwork(exported), viewed.X)
@@ -140,21 +149,28 @@ def calibrate(
     return Calibration(
         temperature,
         threshold,
-        float(np.percentile(novelty, FAMILIAR)),
+        KIND_THRESHOLD,
+        choose_novelty(novelty[viewed.label != BACKGROUND]),
         check_export(ask_keras(model, val.X), plain),
-        score_validation(plain, val.y, decide(plain, ["Other", "RBC"], threshold)),
+        score_validation(plain, val.y, decide(plain, classes, threshold, KIND_THRESHOLD), classes),
     )
 
 
-def score_validation(proba: np.ndarray, y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """The validation figures of the model card; those of the test split are evaluate_model.py's."""
-    from sklearn.metrics import balanced_accuracy_score, log_loss, matthews_corrcoef
+def score_validation(
+    proba: np.ndarray, y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+) -> dict[str, float]:
+    """The validation figures of the model card; those of the test split are evaluate_model.py's.
 
+    Each answer is taken at the level of detail that was annotated.
+    """
+    from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
+
+    predicted = lift(predicted, y, classes)
     return {
         "accuracy": float((predicted == y).mean()),
         "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
         "mcc": float(matthews_corrcoef(y, predicted)),
-        "log_loss": float(log_loss(y, proba, labels=np.arange(proba.shape[1]))),
+        "log_loss": float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean()),
         "crops": len(y),
     }
 
@@ -162,7 +178,7 @@ def score_validation(proba: np.ndarray, y: np.ndarray, predicted: np.ndarray) ->
 def describe_model(
     options: Options,
     archive: Archive,
-    labels: Sequence[str],
+    leaves: Sequence[str],
     origin: str,
     found: Calibration,
     fields_card: dict[str, Any] | None,
@@ -176,7 +192,7 @@ def describe_model(
         "image_size": metadata["image_size"],
         "task": metadata["task"],
         **found._asdict(),
-        "labels": list(labels),
+        "leaves": list(leaves),
         "weights": origin,
         "notices": notices,
         "epochs": options.epochs,
@@ -232,9 +248,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     clock = Clock()
     archive = load_archive(options.data, ["train", "val"])
+    if options.leave_out is not None:
+        archive = leave_out(archive, options.leave_out.split(","))
     check_archive(archive, options.data)
     train, val = archive.splits["train"], archive.splits["val"]
-    labels, code, val_code = encode_annotated(train, val)
+    leaves, members, val_members = encode_annotated(train, val)
     clock("load archive")
 
     start_tensorflow(options.seed)
@@ -244,25 +262,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     for notice in find_leaks(origin, archive.metadata)[1]:
         say(f"warning: {notice}")
     field_backbone = free_size(backbone) if options.field_epochs else None
-    network = build_crop_network(backbone, len(labels))
+    network = build_crop_network(backbone, len(leaves))
     clock("build")
 
-    validate = make_validation(network, val.X, val_code)
-    history = fit_head(network, train.X, code, validate)
-    clock("fit head")
-    history += fine_tune(network, train, code, validate, options.epochs, options.seed)
+    validate = make_validation(network, val.X, val_members)
+    history = fit_heads(network, train, members, validate, options.seed)
+    clock("fit heads")
+    history += fine_tune(network, train, members, validate, options.epochs, options.seed)
     clock("fine-tune")
 
     # On the validation crops as they are a good model makes next to no mistake to learn from.
     viewed = add_views(val, [options.seed, 1])
-    temperature = fit_temperature(network.logits(viewed.X), np.tile(val_code, 2))
+    temperature = fit_temperature(network.ask(viewed.X)[0], np.tile(val_members, (2, 1)))
     task = archive.metadata["task"]
-    novelty = learn_novelty(network, train, options.seed)
-    model = assemble(network, temperature, merge_labels(labels, task), novelty)
+    merge = merge_leaves(leaves, archive.classes, task)
+    model = assemble(network, temperature, merge)
     clock("calibrate")
     exported = convert(model)
     clock("export")
-    found = calibrate(model, exported, temperature, val, viewed, task)
+    found = calibrate(model, exported, temperature, val, viewed, archive.classes, task)
     clock("check export")
 
     networks, fields_card = {NAME: (model, exported)}, None
@@ -273,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         history += learnt
         clock("learn fields")
-    card = describe_model(options, archive, labels, origin, found, fields_card, clock.seconds)
+    card = describe_model(options, archive, leaves, origin, found, fields_card, clock.seconds)
     write_model(options.output_dir, networks, card, history)
     print(format_summary(card, options.output_dir))
     return 0

@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,6 +142,7 @@ class Split(NamedTuple):
     label: np.ndarray  # (n,) text, what was annotated
     source: np.ndarray  # (n,) file name of the field
     box: np.ndarray  # (n, 4) xmin, ymin, xmax, ymax in pixels of the field
+    lab: np.ndarray  # (n,) text, the laboratory of the field: the dataset it came in
 
 
 class AnnotatedField(NamedTuple):
@@ -166,6 +167,7 @@ class FieldSplit(NamedTuple):
     box: np.ndarray  # (m, 4) all boxes, in pixels
     label: np.ndarray  # (m,) text
     index: np.ndarray  # (m,) the field that each is in
+    lab: np.ndarray  # (f,) text, the laboratory of each field
 
     KEYS = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
 
@@ -178,6 +180,21 @@ class FieldSplit(NamedTuple):
             and bool((np.diff(self.end) > 0).all())
             and len(self.box) == len(self.label) == len(self.index)
             and bool((self.index < len(self.name)).all())
+        )
+
+    def select(self, kept: np.ndarray) -> FieldSplit:
+        """Only the fields where `kept` (f,) is true, with their boxes."""
+        starts = np.r_[0, self.end[:-1]].astype(int)
+        pieces = [self.file[a:b] for a, b in zip(starts[kept], self.end[kept], strict=True)]
+        boxes = kept[self.index]
+        return FieldSplit(
+            self.name[kept],
+            np.concatenate(pieces) if pieces else self.file[:0],
+            np.cumsum([len(piece) for piece in pieces], dtype=np.int64),
+            self.box[boxes],
+            self.label[boxes],
+            (np.cumsum(kept) - 1)[self.index[boxes]],
+            self.lab[kept],
         )
 
     def read(self, labels: Sequence[str]) -> Iterator[AnnotatedField]:
@@ -222,8 +239,11 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
             classes = archive["classes"].tolist()
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
-                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns)
-                fields[name] = FieldSplit(*(archive[f"{c}_{name}"] for c in FieldSplit.KEYS))
+                lab = read_lab(archive, f"lab_{name}", len(columns[0]))
+                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns, lab)
+                columns = [archive[f"{c}_{name}"] for c in FieldSplit.KEYS]
+                lab = read_lab(archive, f"field_lab_{name}", len(columns[0]))
+                fields[name] = FieldSplit(*columns, lab)
         shape = (metadata["image_size"], metadata["image_size"], 3)
     except FileNotFoundError:
         raise UserError(f"{path}: no such archive; {hint}") from None
@@ -238,6 +258,43 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
         if not field.is_consistent():
             raise UserError(f"{path}: the whole fields of split {name} don't fit together; {hint}")
     return Archive(splits, fields, classes, metadata, digest.hexdigest())
+
+
+def read_lab(archive: Mapping[str, np.ndarray], key: str, count: int) -> np.ndarray:
+    """The laboratories (count,) under `key`; where there is none, it is all one without a name."""
+    return archive[key] if key in archive else np.zeros(count, "<U1")
+
+
+def leave_out(archive: Archive, labs: Sequence[str]) -> Archive:
+    """The archive without some laboratories, nor classes that only these knew.
+
+    Raises UserError where one isn't in it, or none would be left.
+    """
+    known = np.unique(np.concatenate([f.lab for f in archive.fields.values()])).tolist()
+    for lab in labs:
+        if lab not in known:
+            raise UserError(f"--leave-out {lab}: no such laboratory; there is {', '.join(known)}")
+    if set(labs) == set(known):
+        raise UserError(f"--leave-out {','.join(labs)}: no laboratory would be left to train on")
+    splits, fields, digests = {}, {}, {}
+    for name, split in archive.splits.items():
+        kept = ~np.isin(split.lab, labs)
+        splits[name] = Split(*(column[kept] for column in split))
+        fields[name] = archive.fields[name].select(~np.isin(archive.fields[name].lab, labs))
+        of_split = archive.metadata["field_sha256"][name]
+        digests[name] = {f: of_split[f] for f in fields[name].name.tolist()}
+    classes = archive.classes
+    if archive.metadata["task"] == "multiclass":
+        used = np.unique(np.concatenate([split.y for split in splits.values()]))
+        classes = [classes[k] for k in used]
+        splits = {n: s._replace(y=np.searchsorted(used, s.y)) for n, s in splits.items()}
+    counts = {
+        name: {k: int((split.y == i).sum()) for i, k in enumerate(classes)}
+        for name, split in splits.items()
+    }
+    changed = {"field_sha256": archive.metadata["field_sha256"] | digests, "left_out_labs": labs}
+    metadata = archive.metadata | changed | {"counts": archive.metadata["counts"] | counts}
+    return Archive(splits, fields, classes, metadata, archive.digest)
 
 
 def find_seen_fields(

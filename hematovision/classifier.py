@@ -19,9 +19,11 @@ from hematovision.console import UserError, progress
 from hematovision.files import HERE
 from hematovision.images import scale_pixels, square_crop
 from hematovision.litert import ThreadedNetwork
+from hematovision.taxonomy import find_parent, lineage
 
 NAME = "hematovision"
 PRETRAINED = HERE / "data" / "pretrained"
+KIND_THRESHOLD = 0.5  # share of its parent's probability from which a kind is named
 HOW_TO_TRAIN = "train one with train_model.py"
 
 
@@ -84,6 +86,7 @@ class Classifier:
         self.classes: list[str] = card["classes"]
         self.image_size: int = card["image_size"]
         self.threshold: float | None = card["threshold"]
+        self.kind_threshold: float = card.get("kind_threshold", KIND_THRESHOLD)
         self.novelty_threshold: float = card["novelty_threshold"]
         self._network = ThreadedNetwork(model)
         size, shapes = self.image_size, [(1, len(self.classes)), (1,)]
@@ -127,7 +130,7 @@ class Classifier:
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
         """Class index (n,) for probabilities (n, k): by the card's threshold where there is one."""
-        return decide(probabilities, self.classes, self.threshold)
+        return decide(probabilities, self.classes, self.threshold, self.kind_threshold)
 
     def is_uncertain(self, novelty: np.ndarray) -> np.ndarray:
         """Whether crops are unlike anything the model was trained on, by their novelty (n,)."""
@@ -135,12 +138,30 @@ class Classifier:
 
 
 def decide(
-    probabilities: np.ndarray, classes: Sequence[str], threshold: float | None
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    threshold: float | None,
+    kind_threshold: float = KIND_THRESHOLD,
 ) -> np.ndarray:
-    """Class index (n,) for probabilities (n, k): RBC from the threshold up, or the likeliest."""
-    if threshold is None:
-        return probabilities.argmax(axis=1)
-    return (probabilities[:, classes.index("RBC")] >= threshold).astype(int)
+    """Class index (n,) for probabilities (n, k).
+
+    With a `threshold`: RBC from there up. Else the likeliest class that is no kind of another, and
+    then its likeliest kind, where that makes up `kind_threshold` of its probability.
+    """
+    if threshold is not None:
+        return (probabilities[:, classes.index("RBC")] >= threshold).astype(int)
+    parents = [find_parent(name, classes) for name in classes]
+    is_root = np.array([parent is None for parent in parents])
+    chosen = np.where(is_root, probabilities, -1).argmax(axis=1)
+    # From the root of the tree towards its leaves.
+    for parent in sorted({p for p in parents if p}, key=lambda name: len(list(lineage(name)))):
+        kinds = np.array([name == parent for name in parents])
+        likeliest = np.where(kinds, probabilities, -1).argmax(axis=1)
+        named = probabilities[np.arange(len(chosen)), likeliest]
+        of = probabilities[:, classes.index(parent)]
+        at = (chosen == classes.index(parent)) & (named >= kind_threshold * of)
+        chosen = np.where(at, likeliest, chosen)
+    return chosen
 
 
 def list_versions(packages: Sequence[str]) -> dict[str, str]:

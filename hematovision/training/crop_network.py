@@ -1,40 +1,30 @@
-"""The network for crops: MobileNetV2 cut in two, its head, its fit, the whole put together.
+"""The network for crops: MobileNetV2 cut in two, its heads, the whole put together.
 
-What lies below the cut stays as it is, so that its activations are computed once per crop seen.
+What lies below the cut stays as it is. What is above learns two things at once: which of the leaves
+of the tree of labels (`taxonomy`) a crop shows, and whether it shows a cell at all.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Split
 from hematovision.cells import is_rbc
 from hematovision.classifier import NAME
-from hematovision.console import UserError, say
+from hematovision.console import UserError
 from hematovision.images import GROUND, scale_pixels, slices
 from hematovision.litert import Network
+from hematovision.taxonomy import list_members
 from hematovision.training.backbone import convert, set_half
-from hematovision.training.calibration import (
-    draw_strangers,
-    fit_logistic,
-    fit_novelty,
-    measure_loss,
-    pool_maps,
-)
-from hematovision.training.views import draw_views
 
 if TYPE_CHECKING:
     import keras
 
 # Blocks of MobileNetV2 below this one keep their ImageNet weights.
 FIRST_BLOCK = 10
-BATCH, RATE = 32, 1e-4
 # The least brightness that the empty ground of a crop is taken to have had: like all constants of
 # the model exact in half precision, in which it is exported.
 DARKEST_GROUND = 3 / 16
@@ -90,164 +80,55 @@ class CropNetwork(NamedTuple):
     frozen: Frozen  # the same as LiteRT runs it
     upper: keras.Model  # activations to features, fine-tuned
     head: keras.Layer  # features to logits
-    trainer: keras.Model  # activations to logits, by way of dropout
+    novelty: keras.Layer  # features, and what `pool_maps` tells of the activations, to novelty
+    trainer: keras.Model  # activations to {"logits": (n, leaves), "novelty": (n, 1)}, with dropout
 
-    def logits(self, crops: np.ndarray) -> np.ndarray:
-        """Logits (n, labels) of uint8 crops (n, size, size, 3)."""
-        return self.trainer.predict(self.frozen(crops), batch_size=128, verbose=0)
+    def ask(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, leaves) and novelty (n,) of uint8 crops (n, size, size, 3)."""
+        parts = [self.trainer.predict(self.frozen(x), batch_size=128, verbose=0)
+                 for x in slices(crops)]  # fmt: skip
+        logits, novelty = (np.concatenate([p[k] for p in parts]) for k in ("logits", "novelty"))
+        return logits, novelty[:, 0]
 
 
-def build_crop_network(backbone: keras.Model, labels: int) -> CropNetwork:
-    """A folded backbone cut in two, and a head for as many labels."""
+def pool_maps(maps: Any) -> Any:
+    """Mean and spread of each channel of the activations (n, h, w, c): (n, 2 c).
+
+    The frozen blocks still tell textures apart that the fine-tuned ones learn to ignore.
+    """
+    from keras import ops
+
+    mean = ops.mean(maps, axis=(1, 2), keepdims=True)
+    spread = ops.sqrt(ops.mean(ops.square(maps - mean), axis=(1, 2)) + 1e-6)
+    return ops.concatenate([ops.squeeze(mean, axis=(1, 2)), spread], axis=1)
+
+
+def build_crop_network(backbone: keras.Model, leaves: int) -> CropNetwork:
+    """A folded backbone cut in two, a head for as many leaves, and one for novelty."""
     import keras
+    from keras import layers, ops
 
     lower, upper = split_backbone(backbone)
-    head = keras.layers.Dense(labels, name="logits")
-    trainer = keras.Model(upper.input, head(keras.layers.Dropout(0.2)(upper.output)))
-    return CropNetwork(lower, Frozen(lower), upper, head, trainer)
+    head, novelty = layers.Dense(leaves, name="head"), layers.Dense(1, name="strange")
+    features = layers.Dropout(0.2)(upper.output)
+    seen = ops.concatenate([features, pool_maps(upper.input)], axis=1)
+    trainer = keras.Model(upper.input, {"logits": head(features), "novelty": novelty(seen)})
+    return CropNetwork(lower, Frozen(lower), upper, head, novelty, trainer)
 
 
-def encode_annotated(train: Split, val: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All annotated labels (k,), whatever the task, and their codes for both splits, (n,) each.
-
-    "RBC or not" is easier to see for a network that knows what a white cell is. A label that
-    training never saw (in the binary task it may) counts as one that it did, on the same side.
-    """
-    labels = np.unique(train.label)
-    others = [label for label in labels if not is_rbc(label)]
-    trained = np.where(np.isin(val.label, labels), val.label, others[0])
-    return labels, np.searchsorted(labels, train.label), np.searchsorted(labels, trained)
-
-
-def make_validation(
-    network: CropNetwork, crops: np.ndarray, code: np.ndarray
-) -> Callable[[], dict[str, float]]:
-    """A function that gives loss and accuracy on held-out crops, whose activations it keeps."""
-    activations = network.frozen(crops)
-
-    def validate() -> dict[str, float]:
-        logits = network.trainer.predict(activations, batch_size=128, verbose=0)
-        right = (logits.argmax(axis=1) == code).mean()
-        return {"val_loss": measure_loss(logits, code), "val_accuracy": float(right)}
-
-    return validate
-
-
-def weigh_classes(code: np.ndarray) -> np.ndarray:
-    """Weight (k,) of a class in the loss: the inverse square root of its frequency, mean 1 a crop.
-
-    Between none, which neglects the rare, and "balanced", which lets few examples shout.
-    """
-    count = np.bincount(code)
-    weight = 1 / np.sqrt(count)
-    return weight * len(code) / (weight * count).sum()
-
-
-def fit_head(
-    network: CropNetwork,
-    crops: np.ndarray,
-    code: np.ndarray,
-    validate: Callable[[], dict[str, float]],
-) -> list[dict[str, Any]]:
-    """Softmax regression on the features of the untouched backbone; returns the history.
-
-    Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
-    """
-    features = network.upper.predict(network.frozen(crops), batch_size=128, verbose=0)
-    weights = dict(enumerate(weigh_classes(code)))
-    kernel, bias = fit_logistic(features, code, C=0.01, max_iter=200, class_weight=weights)
-    if kernel.shape[1] == 1:  # with two classes scikit-learn keeps the difference only
-        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
-    network.head.set_weights((kernel, bias))
-    history = [{"phase": "head", "epoch": 0, **validate()}]
-    say_epoch(history[0])
-    return history
-
-
-def fine_tune(
-    network: CropNetwork,
-    split: Split,
-    code: np.ndarray,
-    validate: Callable[[], dict[str, float]],
-    epochs: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Fit upper blocks and head on a new view of every crop each epoch; returns the history.
-
-    Adam with a short warm-up and a cosine down to nothing, labels smoothed by 0.02. Nothing is
-    chosen by the validation split here: the last epoch is the result. In the end the weights are
-    rounded to half precision, so that export changes no answer.
-    """
-    import keras
-
-    steps = epochs * -(-len(code) // BATCH)
-    warmup = steps // 12
-    rate = keras.optimizers.schedules.CosineDecay(
-        RATE / 20, max(1, steps - warmup), alpha=0.01, warmup_target=RATE, warmup_steps=warmup
-    )
-    weights = weigh_classes(code)[code]
-    target = keras.utils.to_categorical(code)
-    network.trainer.compile(
-        optimizer=keras.optimizers.Adam(rate, beta_2=0.99),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.02),
-        weighted_metrics=["accuracy"],
-    )
-    history = []
-    for epoch in range(1, epochs + 1):
-        start = time.perf_counter()
-        views = draw_views(split, [seed, 0, epoch])
-        activations = np.concatenate([network.frozen(x) for x in views])
-        fitted = network.trainer.fit(
-            activations, target, batch_size=BATCH, sample_weight=weights, verbose=0, shuffle=True
-        )
-        last = {name: float(fitted.history[name][-1]) for name in ("loss", "accuracy")}
-        row = {"phase": "fine-tune", "epoch": epoch, **last, **validate()}
-        history.append(row | {"seconds": time.perf_counter() - start})
-        say_epoch(history[-1])
-    for layer in (*network.upper.layers, network.head):
-        set_half(layer, *layer.get_weights())
-    return history
-
-
-def say_epoch(row: dict[str, Any]) -> None:
-    """One line of progress for a row of the history."""
-    say(
-        f"{row['phase']} {row['epoch']}: "
-        + ", ".join(f"{k} {row[k]:.4f}" for k in ("loss", "val_loss", "val_accuracy") if k in row)
-    )
-
-
-def learn_novelty(network: CropNetwork, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What tells pictures of no cell from the training crops and views of them: kernel and bias."""
-    familiar = itertools.chain(slices(split.X), draw_views(split, [seed, 2]))
-    rng = np.random.default_rng(seed)
-    strange = draw_strangers(len(split.y) // 2, split.X.shape[1], rng)
-    return fit_novelty(
-        *(
-            np.concatenate([pool_maps(network.frozen(x), x) for x in crops])
-            for crops in (familiar, strange)
-        )
-    )
-
-
-def merge_labels(labels: Sequence[str], task: str) -> np.ndarray | None:
-    """Which labels make up each class of the task: (labels, k) bool, or None where all stay."""
+def merge_leaves(leaves: Sequence[str], classes: Sequence[str], task: str) -> np.ndarray | None:
+    """Which leaves make up each class of the task: (leaves, classes) bool, or None where each is
+    its own. A parent among the classes is the sum of its kinds."""
     if task == "multiclass":
-        return None
-    is_red = np.array([is_rbc(label) for label in labels])
+        return None if list(leaves) == list(classes) else list_members(classes, leaves).T
+    is_red = np.array([is_rbc(leaf) for leaf in leaves])
     return np.stack([~is_red, is_red], axis=1)
 
 
-def assemble(
-    network: CropNetwork,
-    temperature: float,
-    merge: np.ndarray | None,
-    novelty: tuple[np.ndarray, np.ndarray],
-) -> keras.Model:
+def assemble(network: CropNetwork, temperature: float, merge: np.ndarray | None) -> keras.Model:
     """One model: crops in [0, 1] to {"probabilities": (n, k), "novelty": (n,)}.
 
-    `temperature` divides the logits; `merge` (labels, k) adds labels up to the task's classes;
-    `novelty`: kernel and bias of what is unlike any cell.
+    `temperature` divides the logits; `merge` (leaves, k) adds leaves up to the task's classes.
     """
     import keras
     from keras import layers, ops
@@ -260,17 +141,13 @@ def assemble(
 
     crops = keras.Input(network.lower.input.shape[1:], name="crops")
     activations = network.lower(crops)
-    head = tuple(w / temperature for w in network.head.get_weights())
     features = network.upper(activations)
-    probabilities = fixed(features, *head, activation="softmax", name="labels")
+    head = tuple(w / temperature for w in network.head.get_weights())
+    probabilities = fixed(features, *head, activation="softmax", name="leaves")
     if merge is not None:
         probabilities = ops.minimum(fixed(probabilities, merge, name="classes"), 1.0)
-    pooled = []
-    for maps in (activations, crops):
-        mean = ops.mean(maps, axis=(1, 2), keepdims=True)
-        spread = ops.sqrt(ops.mean(ops.square(maps - mean), axis=(1, 2)))
-        pooled += [ops.squeeze(mean, axis=(1, 2)), spread]
-    strange = ops.squeeze(fixed(ops.concatenate(pooled, axis=1), *novelty, name="strange"), axis=1)
+    seen = ops.concatenate([features, pool_maps(activations)], axis=1)
+    strange = ops.squeeze(fixed(seen, *network.novelty.get_weights(), name="strange"), axis=1)
     return keras.Model(crops, {"probabilities": probabilities, "novelty": strange}, name=NAME)
 
 

@@ -12,6 +12,13 @@ from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
 from hematovision.images import crop_content, slices, square_crop
 
+# Optical density by pixel value, of red, green and blue light each.
+DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
+# What eosin makes of red cells and azure of nuclei, as directions of density (red, green, blue),
+# and what is left: rows of length 1.
+EOSIN, AZURE = np.array([0.13, 0.86, 0.49]), np.array([0.76, 0.62, 0.20])
+STAINS = np.stack([v / np.linalg.norm(v) for v in (EOSIN, AZURE, np.cross(EOSIN, AZURE))])
+
 
 def cut_out(
     segment: np.ndarray, rng: np.random.Generator, chance: float, min_share: float
@@ -30,24 +37,81 @@ def cut_out(
     return segment[spans[0], spans[1]]
 
 
+def draw_mix(rng: np.random.Generator) -> np.ndarray:
+    """How the colours of one laboratory become another's: a matrix (3, 3) that a density (..., 3)
+    is multiplied by from the right.
+
+    One view in four keeps its colours nearly. As many go from pink towards blue, red light being
+    absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all red
+    cells of a laboratory grey-blue. Some turn grey. In the others, what eosin and azure stained is
+    taken apart (Ruifrok and Johnston, 2001) and given any other two colours: that a cell is red or
+    white must be seen by its shape and texture.
+    """
+    kind = rng.random()
+    if kind < 0.25:
+        return np.eye(3) + rng.normal(0, 0.08, (3, 3))
+    if kind < 0.45:
+        mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
+        mix[1, 0] += rng.uniform(0, 1)
+        mix[:, 2] *= rng.uniform(0.4, 1)
+        return mix
+    if kind < 0.6:
+        grey = np.outer(rng.dirichlet((2, 2, 2)), 1.1 * np.exp(rng.normal(0, 0.15, 3)))
+        share = rng.uniform(0.6, 1)
+    else:
+        red = rng.gamma(2, 1, 3) + 0.05
+        # Half of the nuclei stay about as blue as they are.
+        blue = np.maximum(AZURE + rng.normal(0, 0.15, 3), 0.05)
+        if rng.random() < 0.5:
+            blue = rng.gamma(2, 1, 3) + 0.05
+        red *= rng.uniform(0.7, 1.2) / np.linalg.norm(red)
+        blue *= rng.uniform(0.8, 1.3) / np.linalg.norm(blue)
+        rest = STAINS[2] * rng.uniform(0, 0.6)
+        grey = np.linalg.inv(STAINS) @ np.stack([red, blue, rest])
+        share = rng.uniform(0.5, 1)
+    return (1 - share) * np.eye(3) + share * grey
+
+
 def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary stain, light, white balance, focus and noise of a uint8 crop.
+    """Vary stain, light, ground, sharpness and noise of a crop (size, size, 3) uint8.
 
     Stain and light multiply what is let through, so they are varied in optical density (after
-    Tellez et al., 2019): all of it, each channel, and the mix of the channels. Most of all from
-    pink towards blue, by letting red be absorbed as green is: a buffer a little too alkaline, or
-    more of the blue dye, turns all red cells of a laboratory grey-blue, as none in BCCD is. Without
-    this, they are taken for white cells elsewhere.
+    Tellez et al., 2019): its mix of colours, and its amount from pale to nearly black.
     """
-    gain = np.exp(rng.uniform(-0.3, 0.5) + rng.normal(0, 0.12, 3))
-    haze = rng.uniform(-0.08, 0.12, 3)
-    mix = np.eye(3)
+    density = cv2.LUT(crop, DENSITY)
+    some = density[::4, ::4].reshape(-1, 3)
+    clear = np.partition(some, len(some) // 20, axis=0)[len(some) // 20]
+    density -= clear * np.float32(rng.uniform(0.5, 1))
+    gain = np.exp(rng.uniform(-0.7, 0.9) + rng.normal(0, 0.1, 3))
+    light = cv2.transform(density, -(draw_mix(rng) * gain).T)
+    np.minimum(light, 0, out=light)
+    if rng.random() < 0.3:
+        light = -cv2.pow(-light, float(np.exp(rng.uniform(-0.3, 0.3))))
+    ground = rng.normal(0, 0.18, 3)
+    light += (ground - ground.max() + np.log(255 * rng.uniform(0.5, 1))).astype(np.float32)
+    return degrade(cv2.exp(light, light), rng)
+
+
+def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture (size, size, 3) float32 of 0 to 255 as worse optics and cameras would show it:
+    out of focus, of fewer pixels, noisy, compressed; uint8."""
+    size = len(picture)
     if rng.random() < 0.5:
-        mix += rng.normal(0, 0.08, (3, 3))
+        sigma = np.exp(rng.uniform(np.log(0.3), np.log(0.035 * size)))
+        picture = cv2.GaussianBlur(picture, (0, 0), float(sigma))
+    if rng.random() < 0.35:
+        pixels = int(np.exp(rng.uniform(np.log(14), np.log(size))))
+        method = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, (pixels, pixels), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, (size, size), interpolation=method)
     if rng.random() < 0.6:
-        mix[0] += rng.uniform(0, 1) * mix[1]
-        mix[2] *= rng.uniform(0.4, 1)
-    return expose(mix_density(crop, gain, haze, mix), rng)
+        spread = np.float32(rng.uniform(0, 8))
+        picture = picture + spread * rng.standard_normal(picture.shape, np.float32)
+    picture = cv2.convertScaleAbs(np.maximum(picture, 0))  # rounds and saturates
+    if rng.random() < 0.25:
+        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))
+        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+    return picture
 
 
 def restain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,30 +168,45 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     # A sliver of a red cell or of background is still that; one of a white cell may be anything.
     chance, min_share = (0.5, 0.2) if is_rbc(label) or label == BACKGROUND else (0.3, 0.5)
     segment = cut_out(segment, rng, chance, min_share)
-    stretched = max(2, round(segment.shape[1] * np.exp(rng.uniform(-0.15, 0.15))))
+    # Red cells alone come as ovals, drops and sickles; a nucleus so long would be another cell's.
+    reach = 0.6 if is_rbc(label) and rng.random() < 0.3 else 0.15
+    stretched = max(2, round(segment.shape[1] * np.exp(rng.uniform(-reach, reach))))
     segment = cv2.resize(segment, (stretched, segment.shape[0]), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         segment = segment[:, ::-1]
     segment = np.ascontiguousarray(np.rot90(segment, rng.integers(4)))
-    return recolour(square_crop(segment, size), rng)
+    view = square_crop(segment, size)
+    if rng.random() < 0.3:
+        view = turn(view, rng)
+    return recolour(view, rng)
 
 
-def draw_views(split: Split, seed: Sequence[int]) -> Iterator[np.ndarray]:
-    """One new view of every crop, in their order and SLICE at a time: (s, size, size, 3) uint8.
+def turn(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A crop turned by up to 45 degrees and slightly skewed and scaled about its middle."""
+    size = len(crop)
+    move = cv2.getRotationMatrix2D((0, 0), rng.uniform(-45, 45), rng.uniform(0.85, 1.1))
+    move[:, :2] += rng.normal(0, 0.1, (2, 2))
+    move[:, 2] = size / 2 - move[:, :2].sum(axis=1) * size / 2
+    return cv2.warpAffine(crop, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
+
+
+def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
+    """A new view of each chosen crop (n,), in that order and SLICE at a time:
+    (s, size, size, 3) uint8.
 
     Each has a random generator of its own, so that threads don't change what comes out.
     """
 
-    def draw(i: int) -> np.ndarray:
-        rng = np.random.default_rng([*seed, i])
+    def draw(place: int, i: int) -> np.ndarray:
+        rng = np.random.default_rng([*seed, place])
         return augment(split.X[i], split.box[i], split.label[i], rng)
 
     with ThreadPoolExecutor() as pool:
-        for indices in slices(np.arange(len(split.y))):
-            yield np.stack(list(pool.map(draw, indices.tolist())))
+        for places in slices(np.arange(len(chosen))):
+            yield np.stack(list(pool.map(draw, places.tolist(), chosen[places].tolist())))
 
 
 def add_views(split: Split, seed: Sequence[int]) -> Split:
     """The split twice over: its crops as they are, and as another laboratory might show them."""
-    X = np.concatenate([split.X, *draw_views(split, seed)])
+    X = np.concatenate([split.X, *draw_views(split, np.arange(len(split.y)), seed)])
     return Split(X, *(np.concatenate([column, column]) for column in split[1:]))

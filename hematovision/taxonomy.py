@@ -1,0 +1,67 @@
+"""The tree of labels: which label is a kind of which, as data.
+
+A neutrophil is a white cell. A box that says "WBC" therefore says "one of its types", and an answer
+that is sure of the white cell and of no type says "WBC". A label that isn't in the table is a root
+of its own, so that any other labels work as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+# Label -> what it is a kind of. Labels are compared regardless of case.
+PARENT = {
+    "Neutrophil": "WBC",
+    "Lymphocyte": "WBC",
+    "Monocyte": "WBC",
+    "Eosinophil": "WBC",
+    "Basophil": "WBC",
+    "Immature granulocyte": "WBC",
+    "Erythroblast": "WBC",
+}
+# What a technician must not miss: cells that belong into the marrow.
+IMMATURE = ("Immature granulocyte", "Erythroblast")
+_PARENT = {label.casefold(): parent for label, parent in PARENT.items()}
+
+
+def lineage(label: str) -> Iterator[str]:
+    """The label itself, then what it is a kind of, up to the root."""
+    yield label
+    while (above := _PARENT.get(label.casefold())) is not None:
+        yield (label := above)
+
+
+def is_a(label: str, ancestor: str) -> bool:
+    """Whether `label` is `ancestor` or a kind of it."""
+    return ancestor.casefold() in (name.casefold() for name in lineage(label))
+
+
+def find_parent(label: str, labels: Sequence[str]) -> str | None:
+    """The nearest of `labels` that `label` is a kind of, or None."""
+    by_name = {name.casefold(): name for name in labels}
+    above = list(lineage(label))[1:]
+    return next((by_name[n.casefold()] for n in above if n.casefold() in by_name), None)
+
+
+def find_leaves(labels: Sequence[str]) -> list[str]:
+    """The labels that none of the others is a kind of, in their order."""
+    parents = {find_parent(label, labels) for label in labels}
+    return [label for label in labels if label not in parents]
+
+
+def list_members(labels: Sequence[str], leaves: Sequence[str]) -> np.ndarray:
+    """Which leaves each label may stand for: (labels, leaves) bool.
+
+    "WBC" stands for all its types, a leaf for itself.
+    """
+    rows = [[is_a(leaf, label) for leaf in leaves] for label in labels]
+    return np.array(rows, bool).reshape(len(labels), len(leaves))
+
+
+def lift(predicted: np.ndarray, annotated: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Predicted codes (n,) at the level of detail that was annotated: where "Neutrophil" was
+    answered and "WBC" annotated, that is "WBC"."""
+    kinds = list_members(labels, labels)  # [a, b]: b is a kind of a, or a itself
+    return np.where(kinds[annotated, predicted], annotated, predicted)

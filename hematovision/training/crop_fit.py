@@ -1,0 +1,219 @@
+"""How the network for crops is fitted: what is drawn for it, what it loses by, heads, epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hematovision.archive import Split
+from hematovision.cells import BACKGROUND, is_rbc
+from hematovision.console import say
+from hematovision.taxonomy import find_leaves, list_members
+from hematovision.training.backbone import set_half
+from hematovision.training.calibration import fit_logistic, measure_loss
+from hematovision.training.crop_network import CropNetwork, pool_maps
+from hematovision.training.strangers import draw_strangers
+from hematovision.training.views import draw_views
+
+BATCH, RATE = 32, 2e-4
+SMOOTHING = 0.02  # of labels in the loss
+STRANGERS = 0.25  # pictures of no cell for each crop
+PLAIN = 0.15  # share of the crops that are shown as they are
+HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
+
+
+def encode_annotated(train: Split, val: Split) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The leaves among all annotated labels, whatever the task, and for both splits which of them
+    each crop may show: (n, leaves) bool.
+
+    "RBC or not" is easier to see for a network that knows what a white cell is. A label that
+    training never saw, nor a kind of it, may be any that isn't red.
+    """
+    leaves = find_leaves(np.unique(train.label).tolist())
+    others = [not is_rbc(leaf) for leaf in leaves]
+
+    def encode(split: Split) -> np.ndarray:
+        labels, code = np.unique(split.label, return_inverse=True)
+        members = list_members(labels.tolist(), leaves)
+        members[~members.any(axis=1)] = others
+        return members[code]
+
+    return leaves, encode(train), encode(val)
+
+
+def draw_evenly(split: Split, count: int, rng: np.random.Generator) -> np.ndarray:
+    """As many crops (count,) at random: each laboratory as often as any other, and in it a label
+    by the square root of its frequency.
+
+    That is between its frequency, which neglects the rare, and none, which lets few examples shout.
+    """
+    labs = np.unique(split.lab)
+    chosen = []
+    for lab, share in zip(labs, np.array_split(np.arange(count), len(labs)), strict=True):
+        crops = np.flatnonzero(split.lab == lab)
+        _, code, frequency = np.unique(split.label[crops], return_inverse=True, return_counts=True)
+        weight = 1 / np.sqrt(frequency)[code]
+        chosen.append(rng.choice(crops, len(share), p=weight / weight.sum()))
+    return rng.permutation(np.concatenate(chosen))
+
+
+def make_validation(
+    network: CropNetwork, crops: np.ndarray, members: np.ndarray
+) -> Callable[[], dict[str, float]]:
+    """A function that gives loss and accuracy on held-out crops, whose activations it keeps."""
+    activations = network.frozen(crops)
+
+    def validate() -> dict[str, float]:
+        logits = network.trainer.predict(activations, batch_size=128, verbose=0)["logits"]
+        right = members[np.arange(len(members)), logits.argmax(axis=1)].mean()
+        return {"val_loss": measure_loss(logits, members), "val_accuracy": float(right)}
+
+    return validate
+
+
+def fit_heads(
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    validate: Callable[[], dict[str, float]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Logistic regressions on what the untouched backbone sees, for both heads, where a label
+    stands for one leaf; returns the history.
+
+    Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
+    """
+    rng = np.random.default_rng([seed, 4])
+    chosen = np.sort(draw_evenly(split, min(len(split.y), HEAD_CROPS), rng))
+    strange = draw_strangers(int(len(chosen) * STRANGERS), split.X, [seed, 5])
+    maps = np.concatenate([network.frozen(split.X[chosen]), *map(network.frozen, strange)])
+    features = network.upper.predict(maps, batch_size=128, verbose=0)
+    sure = np.flatnonzero(members[chosen].sum(axis=1) == 1)
+    code = members[chosen[sure]].argmax(axis=1)
+    kernel, bias = network.head.get_weights()
+    fitted = np.unique(code)  # each, unless few crops were drawn of many leaves
+    found = fit_logistic(features[sure], code, C=0.01, max_iter=200)
+    kernel[:, fitted], bias[fitted] = widen(*found)
+    network.head.set_weights((kernel, bias))
+    seen = np.hstack([features, pool_maps(maps.astype(np.float32))])
+    is_strange = np.arange(len(maps)) >= len(chosen)
+    network.novelty.set_weights(fit_logistic(seen, is_strange, C=0.01, max_iter=200))
+    history = [{"phase": "head", "epoch": 0, **validate()}]
+    say_epoch(history[0])
+    return history
+
+
+def widen(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of two classes scikit-learn keeps the difference only: a column for each again."""
+    if kernel.shape[1] == 1:
+        return np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
+    return kernel, bias
+
+
+def marginal_loss(members: Any, logits: Any) -> Any:
+    """Cross-entropy of the leaves that a crop may show, (n, leaves) 0 or 1, taken together: (n,).
+
+    A box that says "WBC" says "one of its types": the loss is on the sum of their probabilities,
+    so that datasets of different detail train one network. Smoothed over all leaves.
+    """
+    from keras import ops
+
+    log_p = ops.log_softmax(logits, axis=1)
+    told = -ops.logsumexp(ops.where(members > 0, log_p, -1e4), axis=1)
+    return (1 - SMOOTHING) * told - SMOOTHING * ops.mean(log_p, axis=1)
+
+
+def share_right(members: Any, logits: Any) -> Any:
+    """Whether the likeliest leaf is one that the crop may show: (n,)."""
+    from keras import ops
+
+    likeliest = ops.one_hot(ops.argmax(logits, axis=1), logits.shape[1])
+    return ops.sum(likeliest * members, axis=1)
+
+
+def draw_epoch(
+    network: CropNetwork, split: Split, members: np.ndarray, seed: Sequence[int]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What one epoch learns from: activations of crops, drawn evenly, in new views, and of
+    strangers; the targets of both heads; and the weight of each in the loss of either.
+
+    Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
+    """
+    rng = np.random.default_rng([*seed, 0])
+    chosen = draw_evenly(split, len(split.y), rng)
+    parts, start = [], 0
+    for views in draw_views(split, chosen, [*seed, 1]):
+        plain = rng.random(len(views)) < PLAIN
+        views[plain] = split.X[chosen[start : start + len(views)][plain]]
+        parts.append(network.frozen(views))
+        start += len(views)
+    count = int(len(chosen) * STRANGERS)
+    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
+    is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
+    is_cell = split.label[chosen] != BACKGROUND
+    any_leaf = np.ones((count, members.shape[1]), bool)
+    targets = {
+        "logits": np.concatenate([members[chosen], any_leaf]).astype(np.float32),
+        "novelty": is_strange[:, np.newaxis],
+    }
+    weights = {
+        "logits": 1 - is_strange,
+        "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
+    }
+    return np.concatenate(parts), targets, weights
+
+
+def fine_tune(
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    validate: Callable[[], dict[str, float]],
+    epochs: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Fit upper blocks and heads, on new views each epoch; returns the history.
+
+    Adam with a short warm-up and a cosine down to nothing. Nothing is chosen by the validation
+    split here: the last epoch is the result. In the end the weights are rounded to half precision,
+    so that export changes no answer.
+    """
+    import keras
+
+    steps = epochs * -(-(len(members) + int(len(members) * STRANGERS)) // BATCH)
+    warmup = steps // 12
+    rate = keras.optimizers.schedules.CosineDecay(
+        RATE / 20, max(1, steps - warmup), alpha=0.01, warmup_target=RATE, warmup_steps=warmup
+    )
+    network.trainer.compile(
+        optimizer=keras.optimizers.Adam(rate, beta_2=0.99),
+        loss={
+            "logits": marginal_loss,
+            "novelty": keras.losses.BinaryCrossentropy(from_logits=True),
+        },
+        weighted_metrics={"logits": [share_right]},
+    )
+    history = []
+    for epoch in range(1, epochs + 1):
+        start = time.perf_counter()
+        data = draw_epoch(network, split, members, [seed, 0, epoch])
+        fitted = network.trainer.fit(
+            data[0], data[1], sample_weight=data[2], batch_size=BATCH, verbose=0, shuffle=True
+        ).history
+        row = {"phase": "fine-tune", "epoch": epoch, "loss": float(fitted["logits_loss"][-1])}
+        row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
+        history.append(row | {"seconds": time.perf_counter() - start})
+        say_epoch(history[-1])
+    for layer in (*network.upper.layers, network.head, network.novelty):
+        set_half(layer, *layer.get_weights())
+    return history
+
+
+def say_epoch(row: dict[str, Any]) -> None:
+    """One line of progress for a row of the history."""
+    say(
+        f"{row['phase']} {row['epoch']}: "
+        + ", ".join(f"{k} {row[k]:.4f}" for k in ("loss", "val_loss", "val_accuracy") if k in row)
+    )
