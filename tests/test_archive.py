@@ -11,7 +11,8 @@ import pytest
 from conftest import SAMPLE, Run, SampleRun, load, only_error
 from drawing import LABELS
 
-from hematovision.archive import find_seen_fields, load_archive
+from hematovision.archive import find_seen_fields, leave_out, load_archive
+from hematovision.console import UserError
 from hematovision.dataset import read_boxes
 from hematovision.images import scale_pixels
 
@@ -61,6 +62,57 @@ def test_the_archive_gives_the_fields_back(sample_run: SampleRun) -> None:
             assert fields.label[mine].tolist() == [label for label, _ in boxes], split
             assert [LABELS[k] for k in field.label] == [label for label, _ in boxes], split
     assert len(names) == len(list((SAMPLE / "Annotations").glob("*.xml")))
+
+
+def test_an_archive_without_laboratories_is_all_one(sample_run: SampleRun, tmp_path: Path) -> None:
+    arrays = {k: v for k, v in load(sample_run.archive).items() if "lab_" not in k}
+    np.savez(tmp_path / "old.npz", **arrays)
+    archive = load_archive(tmp_path / "old.npz", ["val"])
+    assert set(archive.splits["val"].lab) == set(archive.fields["val"].lab) == {""}
+    assert len(archive.splits["val"].lab) == len(archive.splits["val"].y)
+
+
+@pytest.fixture
+def two_labs(multiclass_run: SampleRun, tmp_path: Path) -> Path:
+    """The sample's archive, every other field from a laboratory "b" that alone knows platelets."""
+    arrays = load(multiclass_run.archive)
+    for split in ("train", "val", "test"):
+        names = arrays[f"field_{split}"]
+        lab = np.where(np.arange(len(names)) % 2, "b", "a")
+        arrays[f"field_lab_{split}"] = lab
+        arrays[f"lab_{split}"] = lab[np.searchsorted(names, arrays[f"source_{split}"])]
+        kept = (arrays[f"lab_{split}"] == "b") | (arrays[f"label_{split}"] != "Platelets")
+        for key in ("X", "y", "label", "source", "box", "lab"):
+            arrays[f"{key}_{split}"] = arrays[f"{key}_{split}"][kept]
+    np.savez(tmp_path / "two.npz", **arrays)
+    return tmp_path / "two.npz"
+
+
+def test_a_laboratory_is_left_out_with_its_crops_fields_and_classes(two_labs: Path) -> None:
+    whole = load_archive(two_labs, ["train", "val"])
+    rest = leave_out(whole, ["b"])
+    assert whole.classes == ["Background", "Platelets", "RBC", "WBC"]
+    assert rest.classes == ["Background", "RBC", "WBC"]
+    for name, split in rest.splits.items():
+        assert set(split.lab) == set(rest.fields[name].lab) == {"a"}
+        assert [rest.classes[k] for k in split.y] == split.label.tolist()
+        assert rest.metadata["field_sha256"][name].keys() == set(rest.fields[name].name)
+        assert rest.metadata["counts"][name]["RBC"] == (split.label == "RBC").sum()
+        assert rest.fields[name].is_consistent()
+        before = {f.name: f for f in whole.fields[name].read(LABELS)}
+        for field in rest.fields[name].read(LABELS):
+            assert field.data == before[field.name].data
+            assert (field.box == before[field.name].box).all()
+            assert (field.label == before[field.name].label).all()
+    assert rest.metadata["field_sha256"]["test"] == whole.metadata["field_sha256"]["test"]
+
+
+@pytest.mark.parametrize("labs", [["c"], ["a", "b"], ["a", ""]])
+def test_a_laboratory_that_is_not_there_can_not_be_left_out(
+    labs: list[str], two_labs: Path
+) -> None:
+    with pytest.raises(UserError, match="--leave-out"):
+        leave_out(load_archive(two_labs, ["train", "val"]), labs)
 
 
 def test_find_seen_fields_looks_at_held_out_fields_only() -> None:

@@ -1,11 +1,16 @@
-"""Calibration: temperature, loss, threshold."""
+"""Calibration: temperature, loss, thresholds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from hematovision.training.calibration import choose_threshold, fit_temperature, measure_loss
+from hematovision.training.calibration import (
+    choose_novelty,
+    choose_threshold,
+    fit_temperature,
+    measure_loss,
+)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -14,19 +19,33 @@ def test_the_temperature_of_overconfident_logits_is_found(temperature: float) ->
     honest = rng.normal(0, 2, (20000, 3))
     gumbel = rng.gumbel(size=honest.shape)
     code = (honest + gumbel).argmax(axis=1)  # drawn with softmax(honest) as probabilities
-    assert fit_temperature(honest * temperature, code) == pytest.approx(temperature, rel=0.05)
+    assert fit_temperature(honest * temperature, np.eye(3, dtype=bool)[code]) == pytest.approx(
+        temperature, rel=0.05
+    )
 
 
 def test_the_temperature_of_flawless_logits_is_finite() -> None:
     code = np.array([0, 1, 0, 1])
-    assert 0 < fit_temperature(np.eye(2)[code] * 20, code) < 100
+    assert 0 < fit_temperature(np.eye(2)[code] * 20, np.eye(2, dtype=bool)[code]) < 100
 
 
 def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
     logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]]) + 50
     expected = -(np.log(0.7) + np.log(0.3)) / 2
-    assert measure_loss(logits, np.array([0, 2])) == pytest.approx(expected)
-    assert np.isfinite(measure_loss(np.array([[1000.0, -1000.0]]), np.array([1])))
+    assert measure_loss(logits, np.eye(3, dtype=bool)[[0, 2]]) == pytest.approx(expected)
+    assert np.isfinite(measure_loss(np.array([[1000.0, -1000.0]]), np.array([[False, True]])))
+
+
+def test_the_loss_of_a_label_that_may_be_several_is_that_of_their_sum() -> None:
+    logits = np.log([[0.7, 0.2, 0.1]])
+    found = measure_loss(logits, np.array([[False, True, True]]))
+    assert found == pytest.approx(-np.log(0.3))
+    assert measure_loss(logits, np.ones((1, 3), bool)) == pytest.approx(0)
+
+
+def test_one_in_a_hundred_validation_crops_is_called_strange() -> None:
+    novelty = np.random.default_rng(0).permutation(np.arange(1000.0))
+    assert (novelty > choose_novelty(novelty)).mean() == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(

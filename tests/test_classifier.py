@@ -12,7 +12,7 @@ import pytest
 from conftest import SampleRun
 
 from hematovision.archive import Split
-from hematovision.classifier import Classifier
+from hematovision.classifier import Classifier, decide
 from hematovision.console import UserError
 from hematovision.images import scale_pixels
 from hematovision.training.backbone import start_tensorflow
@@ -86,5 +86,29 @@ def test_a_card_without_what_is_needed_is_refused(
 
 def test_most_cells_of_the_sample_are_not_uncertain(sample_run: SampleRun, val: Split) -> None:
     classifier = Classifier.load(sample_run.model)
-    _, novelty = classifier.predict_proba(val.X)
+    _, novelty = classifier.predict_proba(val.X[val.label != "Background"])
     assert classifier.is_uncertain(novelty).mean() <= 0.05
+
+
+TYPED = ["Background", "Monocyte", "Neutrophil", "RBC", "WBC"]
+
+
+@pytest.mark.parametrize(
+    ("leaves", "label"),
+    [
+        ([0.0, 0.05, 0.9, 0.05], "Neutrophil"),
+        ([0.0, 0.5, 0.1, 0.4], "Monocyte"),
+        ([0.0, 0.3, 0.3, 0.4], "WBC"),  # together likelier than RBC, neither by itself
+        ([0.0, 0.44, 0.56, 0.0], "WBC"),
+        ([0.0, 0.2, 0.2, 0.6], "RBC"),
+        ([0.7, 0.2, 0.1, 0.0], "Background"),
+    ],
+)
+def test_a_kind_is_named_where_it_is_likely_enough(leaves: list[float], label: str) -> None:
+    proba = np.array([[*leaves, leaves[1] + leaves[2]]])
+    assert TYPED[decide(proba, TYPED, None, kind_threshold=0.6)[0]] == label
+
+
+def test_kinds_without_their_parent_are_classes_like_any_other() -> None:
+    classes = ["Monocyte", "Neutrophil", "RBC"]
+    assert decide(np.array([[0.3, 0.3, 0.4]]), classes, None, 0.6).tolist() == [2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from conftest import apart
 from hematovision.console import UserError
 from hematovision.images import GROUND
 from hematovision.training.backbone import build_backbone
-from hematovision.training.crop_network import check_export, fit_head, split_backbone, weigh_classes
+from hematovision.training.crop_network import check_export, merge_leaves, split_backbone
 
 CROPS = np.zeros((4, 64, 64, 3), np.uint8)  # tells the size of the network to build
 
@@ -48,31 +47,13 @@ def test_the_colour_of_the_light_makes_no_difference(weights_file: Path, lit: np
     assert np.isfinite(black).all()
 
 
-def test_rare_classes_weigh_more_and_the_mean_is_one() -> None:
-    code = np.repeat([0, 1, 2], [90, 9, 1])
-    weight = weigh_classes(code)
-    assert weight[0] < weight[1] < weight[2]
-    assert weight[code].mean() == pytest.approx(1)
-    assert weigh_classes(np.array([0, 1, 1, 0])) == pytest.approx([1, 1])
-
-
-@pytest.mark.parametrize("classes", [2, 4])
-def test_the_head_learns_to_separate(classes: int) -> None:
-    rng = np.random.default_rng(0)
-    code = np.repeat(np.arange(classes), 30)
-    features = rng.normal(0, 1, (len(code), 10)) + 5
-    features[np.arange(len(code)), code] += 6
-    fitted: list[np.ndarray] = []
-    network = SimpleNamespace(  # the features are what goes in
-        frozen=lambda crops: crops,
-        upper=SimpleNamespace(predict=lambda activations, **_: activations),
-        head=SimpleNamespace(set_weights=fitted.extend),
-    )
-    history = fit_head(network, features, code, lambda: {"val_loss": 0.5})
-    assert history == [{"phase": "head", "epoch": 0, "val_loss": 0.5}]
-    kernel, bias = fitted
-    assert (kernel.shape, bias.shape) == ((10, classes), (classes,))
-    assert ((features @ kernel + bias).argmax(axis=1) == code).mean() > 0.97
+def test_classes_are_sums_of_leaves() -> None:
+    leaves = ["Monocyte", "Neutrophil", "RBC"]
+    merge = merge_leaves(leaves, ["Monocyte", "Neutrophil", "RBC", "WBC"], "multiclass")
+    p = np.array([0.2, 0.7, 0.1])
+    assert p @ merge == pytest.approx([0.2, 0.7, 0.1, 0.9])
+    assert p @ merge_leaves(leaves, ["Other", "RBC"], "binary") == pytest.approx([0.9, 0.1])
+    assert merge_leaves(leaves, leaves, "multiclass") is None
 
 
 @pytest.mark.parametrize("difference", [0.0011, 0.5, np.nan])

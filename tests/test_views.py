@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from hematovision.archive import Split
 from hematovision.images import square_crop
-from hematovision.training.calibration import draw_strangers
-from hematovision.training.views import augment, draw_views
+from hematovision.training.strangers import draw_strangers
+from hematovision.training.views import augment, draw_views, recolour
 
 
 @pytest.mark.parametrize("label", ["RBC", "WBC", "Platelets", "Background", "Blast"])
@@ -50,13 +51,32 @@ def test_augmenting_leaves_the_crop_as_it_was() -> None:
 def test_how_many_are_drawn_at_a_time_makes_no_difference(
     val: Split, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    some = Split(*(column[:8] for column in val))
-    views = list(draw_views(some, [1, 2]))
-    strangers = list(draw_strangers(8, 32, np.random.default_rng(1)))
+    some, chosen = Split(*(column[:8] for column in val)), np.array([3, 1, 0, 7, 7, 2, 5, 4])
+    views = list(draw_views(some, chosen, [1, 2]))
+    strangers = list(draw_strangers(8, some.X, [1]))
     monkeypatch.setattr("hematovision.images.SLICE", size)
-    in_slices = list(draw_views(some, [1, 2]))
+    in_slices = list(draw_views(some, chosen, [1, 2]))
     assert max(map(len, in_slices)) == min(size, 8)
     assert (np.concatenate(in_slices) == np.concatenate(views)).all()
-    in_slices = list(draw_strangers(8, 32, np.random.default_rng(1)))
+    in_slices = list(draw_strangers(8, some.X, [1]))
     assert max(map(len, in_slices)) == min(size, 8)
     assert (np.concatenate(in_slices) == np.concatenate(strangers)).all()
+
+
+def test_a_crop_drawn_twice_is_seen_in_two_views(val: Split) -> None:
+    (views,) = draw_views(val, np.array([3, 3]), [1])
+    assert not (views[0] == views[1]).all()
+
+
+def test_red_cells_come_in_any_colour_and_the_ground_stays_lighter() -> None:
+    crop = np.full((64, 64, 3), (235, 225, 230), np.uint8)
+    cv2.circle(crop, (32, 32), 20, (200, 120, 140), -1)
+    hues, darker = [], []
+    for seed in range(300):
+        view = recolour(crop, np.random.default_rng(seed)).astype(float)
+        cell, ground = view[24:40, 24:40].mean(axis=(0, 1)), view[:8].mean(axis=(0, 1))
+        absorbed = np.log(np.maximum(ground, 1) / np.maximum(cell, 1))
+        darker.append(absorbed.sum() > 0)
+        hues.append(int(absorbed.argmax()))
+    assert np.mean(darker) > 0.98
+    assert min(np.bincount(hues, minlength=3)) > 15  # absorbs mostly red, green or blue
