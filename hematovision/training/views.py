@@ -48,21 +48,21 @@ def draw_mix(rng: np.random.Generator) -> np.ndarray:
     """How the colours of one laboratory become another's: a matrix (3, 3) that a density (..., 3)
     is multiplied by from the right.
 
-    One view in four keeps its colours nearly. As many go from pink towards blue, red light being
+    One view in four keeps its colours nearly. Half of them go from pink towards blue, red light being
     absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all red
-    cells of a laboratory grey-blue. Some turn grey. In the others, what eosin and azure stained is
+    cells of a laboratory grey-blue. Some turn grey. In one of seven, what eosin and azure stained is
     taken apart (Ruifrok and Johnston, 2001) and each given another colour: that a cell is red or
     white must be seen by its shape and texture.
     """
     kind = rng.random()
     if kind < 0.25:
         return np.eye(3) + rng.normal(0, 0.08, (3, 3))
-    if kind < 0.5:
+    if kind < 0.75:
         mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
         mix[1, 0] += rng.uniform(0, 1)
         mix[:, 2] *= rng.uniform(0.4, 1)
         return mix
-    if kind < 0.6:
+    if kind < 0.85:
         other = np.outer(rng.dirichlet((2, 2, 2)), 1.1 * np.exp(rng.normal(0, 0.15, 3)))
         share = rng.uniform(0.6, 1)
     else:
@@ -90,7 +90,7 @@ def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     some = density[::4, ::4].reshape(-1, 3)
     clear = np.partition(some, len(some) // 20, axis=0)[len(some) // 20]
     density -= clear * np.float32(rng.uniform(0.5, 1))
-    gain = np.exp(rng.uniform(-0.7, 0.9) + rng.normal(0, 0.1, 3))
+    gain = np.exp(rng.uniform(-0.4, 0.6) + rng.normal(0, 0.12, 3))
     light = cv2.transform(density, -(draw_mix(rng) * gain).T)
     np.minimum(light, 0, out=light)
     if rng.random() < 0.3:
