@@ -48,11 +48,11 @@ def draw_mix(rng: np.random.Generator) -> np.ndarray:
     """How the colours of one laboratory become another's: a matrix (3, 3) that a density (..., 3)
     is multiplied by from the right.
 
-    One view in four keeps its colours nearly. Half of them go from pink towards blue, red light being
-    absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all red
-    cells of a laboratory grey-blue. Some turn grey. In one of seven, what eosin and azure stained is
-    taken apart (Ruifrok and Johnston, 2001) and each given another colour: that a cell is red or
-    white must be seen by its shape and texture.
+    One view in four keeps its colours nearly. Half of them go from pink towards blue, red light
+    being absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all
+    red cells of a laboratory grey-blue. Some turn grey. In one of seven, what eosin and azure
+    stained is taken apart (Ruifrok and Johnston, 2001) and each given another colour: that a cell
+    is red or white must be seen by its shape and texture.
     """
     kind = rng.random()
     if kind < 0.25:
