@@ -256,3 +256,11 @@ def test_an_archive_split_for_testing_only_is_refused(
     assert run("preprocess_data.py", *args).status == 0
     error = only_error(run("train_model.py", "--data", path, "--output-dir", tmp_path / "model"))
     assert "train" in error and "--split" in error
+
+
+def test_a_laboratory_that_is_not_there_can_not_be_left_out(
+    tiny: Path, tmp_path: Path, run: Run
+) -> None:
+    args = ("--data", tiny, "--output-dir", tmp_path / "model", "--leave-out", "elsewhere")
+    assert "elsewhere" in only_error(run("train_model.py", *args))
+    assert not (tmp_path / "model").exists()

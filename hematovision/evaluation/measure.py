@@ -24,6 +24,7 @@ from hematovision.evaluation.scores import (
     share_right,
     trace_curves,
 )
+from hematovision.taxonomy import lift
 
 
 class Answers(NamedTuple):
@@ -82,16 +83,22 @@ class Sample(NamedTuple):
 def measure(
     y: np.ndarray, answers: Answers, classes: Sequence[str], split: Split, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Every figure, curve and group of the page with its interval, as metrics.json holds it."""
+    """Every figure, curve and group of the page with its interval, as metrics.json holds it.
+
+    Each answer is taken at the level of detail that was annotated: any kind of white cell is right
+    where "WBC" is all that the box says.
+    """
     proba, predicted, uncertain = answers
+    predicted = lift(predicted, y, classes)
     k, right = len(classes), predicted == y
     groups = group_crops(y, classes, split)
     fields, home = np.unique(split.source, return_inverse=True)
     # The mean of the fields' accuracies is one more group, in which every field weighs the same.
     equal = 1 / np.bincount(home)[home]
     members = np.stack([*(m.astype(float) for *_, m in groups), equal], axis=1)
-    # Reliability: of RBC's probability, or with more classes of the likeliest class's.
-    claimed, happened = (proba[:, 1], y == 1) if k == 2 else (proba.max(axis=1), right)
+    # Reliability: of RBC's probability, or with more classes of the given class's.
+    given = proba[np.arange(len(y)), predicted]
+    claimed, happened = (proba[:, 1], y == 1) if k == 2 else (given, right)
     bins = np.eye(10)[np.minimum((claimed * 10).astype(int), 9)]
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from hematovision.training.crop_network import CropNetwork, pool_maps
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
 
-BATCH, RATE = 32, 2e-4
+BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
 STRANGERS = 0.25  # pictures of no cell for each crop
 PLAIN = 0.15  # share of the crops that are shown as they are
