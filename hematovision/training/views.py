@@ -18,13 +18,6 @@ DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
 # and what is left: rows of length 1.
 EOSIN, AZURE = np.array([0.13, 0.86, 0.49]), np.array([0.76, 0.62, 0.20])
 STAINS = np.stack([v / np.linalg.norm(v) for v in (EOSIN, AZURE, np.cross(EOSIN, AZURE))])
-
-# Optical density by pixel value, of red, green and blue light each.
-DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
-# What eosin makes of red cells and azure of nuclei, as directions of density (red, green, blue),
-# and what is left: rows of length 1.
-EOSIN, AZURE = np.array([0.13, 0.86, 0.49]), np.array([0.76, 0.62, 0.20])
-STAINS = np.stack([v / np.linalg.norm(v) for v in (EOSIN, AZURE, np.cross(EOSIN, AZURE))])
 # Colours that red cells and nuclei come in elsewhere: of red cells pink, magenta, grey, blue-grey,
 # violet and tan; of nuclei purple, blue, magenta and black.
 RED_COLOURS = np.array(
@@ -55,49 +48,20 @@ def draw_mix(rng: np.random.Generator) -> np.ndarray:
     """How the colours of one laboratory become another's: a matrix (3, 3) that a density (..., 3)
     is multiplied by from the right.
 
-<<<<<<< HEAD
-    One view in four keeps its colours nearly. As many go from pink towards blue, red light being
-    absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all red
-    cells of a laboratory grey-blue. Some turn grey. In the others, what eosin and azure stained is
-    taken apart (Ruifrok and Johnston, 2001) and given any other two colours: that a cell is red or
-    white must be seen by its shape and texture.
-=======
     One view in four keeps its colours nearly. Half of them go from pink towards blue, red light
     being absorbed as green is: a buffer a little too alkaline, or more of the blue dye, turns all
     red cells of a laboratory grey-blue. Some turn grey. In one of seven, what eosin and azure
     stained is taken apart (Ruifrok and Johnston, 2001) and each given another colour: that a cell
     is red or white must be seen by its shape and texture.
->>>>>>> crops
     """
     kind = rng.random()
     if kind < 0.25:
         return np.eye(3) + rng.normal(0, 0.08, (3, 3))
-<<<<<<< HEAD
-    if kind < 0.45:
-=======
     if kind < 0.75:
->>>>>>> crops
         mix = np.eye(3) + rng.normal(0, 0.06, (3, 3))
         mix[1, 0] += rng.uniform(0, 1)
         mix[:, 2] *= rng.uniform(0.4, 1)
         return mix
-<<<<<<< HEAD
-    if kind < 0.6:
-        grey = np.outer(rng.dirichlet((2, 2, 2)), 1.1 * np.exp(rng.normal(0, 0.15, 3)))
-        share = rng.uniform(0.6, 1)
-    else:
-        red = rng.gamma(2, 1, 3) + 0.05
-        # Half of the nuclei stay about as blue as they are.
-        blue = np.maximum(AZURE + rng.normal(0, 0.15, 3), 0.05)
-        if rng.random() < 0.5:
-            blue = rng.gamma(2, 1, 3) + 0.05
-        red *= rng.uniform(0.7, 1.2) / np.linalg.norm(red)
-        blue *= rng.uniform(0.8, 1.3) / np.linalg.norm(blue)
-        rest = STAINS[2] * rng.uniform(0, 0.6)
-        grey = np.linalg.inv(STAINS) @ np.stack([red, blue, rest])
-        share = rng.uniform(0.5, 1)
-    return (1 - share) * np.eye(3) + share * grey
-=======
     if kind < 0.85:
         other = np.outer(rng.dirichlet((2, 2, 2)), 1.1 * np.exp(rng.normal(0, 0.15, 3)))
         share = rng.uniform(0.6, 1)
@@ -114,7 +78,6 @@ def draw_colour(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A direction of density (3,) between some of the colours (n, 3), and near them."""
     mixed = rng.dirichlet(np.full(len(colours), 0.4)) @ colours + rng.normal(0, 0.08, 3)
     return np.maximum(mixed, 0.03) / np.linalg.norm(mixed)
->>>>>>> crops
 
 
 def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -127,11 +90,7 @@ def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     some = density[::4, ::4].reshape(-1, 3)
     clear = np.partition(some, len(some) // 20, axis=0)[len(some) // 20]
     density -= clear * np.float32(rng.uniform(0.5, 1))
-<<<<<<< HEAD
-    gain = np.exp(rng.uniform(-0.7, 0.9) + rng.normal(0, 0.1, 3))
-=======
     gain = np.exp(rng.uniform(-0.4, 0.6) + rng.normal(0, 0.12, 3))
->>>>>>> crops
     light = cv2.transform(density, -(draw_mix(rng) * gain).T)
     np.minimum(light, 0, out=light)
     if rng.random() < 0.3:
