@@ -89,7 +89,7 @@ class Options:
     )
     epochs: int = option(4, "passes over the training crops while fine-tuning", low=0, high=1000)
     field_epochs: int = option(
-        9, "passes over the training fields to learn to find cells in them (0: don't)",
+        24, "passes over the training fields to learn to find cells in them (0: don't)",
         low=0, high=1000,
     )  # fmt: skip
     leave_out: str | None = option(
