@@ -58,7 +58,9 @@ function showChanges(session, field) {
 
 /** What stands on a picture's button. @param {Session} session @param {Field} field */
 function captionOf(session, field) {
-  if (field.state !== "done") return text(field.state === "waiting" ? "waiting" : "looking", field);
+  if (field.state !== "done") {
+    return text(field.state === "waiting" ? "waiting" : "looking", { name: field.name });
+  }
   if (field.single) return nameOf(field.single.label);
   const marked = changes(field).all ? " ✎" : "";
   return session.model.labels.map((label) => `${count(field, label)} ${label}`).join(", ") + marked;

@@ -13,7 +13,7 @@ import { MOST_SIZES, STRIDE } from "./constants.js";
  * @typedef {{run(inputs: Tensor[]): Promise<Tensor[]>, delete(): void}} Compiled
  */
 
-/** @param {string} text @returns {Uint8Array} */
+/** @param {string} text @returns {Uint8Array<ArrayBuffer>} */
 function fromBase64(text) {
   const characters = atob(text);
   const bytes = new Uint8Array(characters.length);

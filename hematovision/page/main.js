@@ -2,24 +2,21 @@
  * The page: pictures come in, the worker looks at them, a person looks again.
  */
 import { showCounts, showStrip } from "./count.js";
-import { Differential, isWhite } from "./differential.js";
+import { Differential } from "./differential.js";
 import { byId, confirmLoss, download, fillTexts, tell } from "./elements.js";
-import { Cancelled, Engine } from "./engine.js";
+import { Engine } from "./engine.js";
 import { cellsCsv, countsCsv, drawField, vocZip } from "./exports.js";
+import { Intake, reasonOf } from "./intake.js";
 import { Keys } from "./keys.js";
-import { decodePicture, digest, inspect, readPixels } from "./pictures.js";
 import { describe, Review } from "./review.js";
 import { changes, Session } from "./session.js";
 import { Sizes } from "./sizes.js";
 import { Storage } from "./storage.js";
 import { nameOf, text } from "./texts.js";
 import { View } from "./view.js";
-import { wholePixels } from "./cells.js";
 
 /** @typedef {import("./session.js").Cell} Cell */
 /** @typedef {import("./session.js").Field} Field */
-
-const LEAST = 0.05; // probability from which cells are found that may be shown, uncounted
 
 /** @param {string} id */
 function takeText(id) {
@@ -38,6 +35,7 @@ const engine = new Engine(takeText("worker"), {
   networks: { fields: takeText("network-fields"), crops: takeText("network-crops") },
   wasm: takeText("wasm"),
 });
+const intake = new Intake(session, storage, engine);
 /** @param {Cell} cell */
 const labelOf = (cell) => cell.type ?? cell.label;
 const view = new View(session, { label: labelOf, added: addCell, moved: moveCell });
@@ -82,139 +80,6 @@ addEventListener("beforeunload", (event) => {
   if (storage.unwritten.size || atRisk) event.preventDefault();
 });
 
-// --- pictures in ----------------------------------------------------------------------------------
-
-/** @type {{field: Field, cancel: () => void} | null} */
-let looking = null;
-/** @type {Field[]} */
-const queue = [];
-
-/** @param {Iterable<File>} files */
-async function take(files) {
-  for (const file of [...files]) {
-    try {
-      await addFile(file, file.name || "pasted.png");
-    } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
-    }
-  }
-}
-
-/** @param {Blob} file @param {string} name */
-async function addFile(file, name) {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  const type = inspect(bytes, name);
-  const key = `${await digest(bytes)}-${session.model.id}`;
-  const open = session.fields.find((field) => field.key === key);
-  if (open) {
-    session.show(open);
-    throw Error(text("alreadyOpen", { name }));
-  }
-  const blob = new Blob([bytes], { type });
-  const bitmap = await decodePicture(blob, name);
-  const { width, height } = bitmap;
-  bitmap.close();
-  const field = makeField({ key, name, blob, width, height });
-  session.fields.push(field);
-  session.show(field);
-  storage.keepPicture(field, bytes.buffer);
-  lookSoon(field);
-}
-
-/** @param {any} parts @returns {Field} */
-function makeField(parts) {
-  const url = URL.createObjectURL(parts.blob);
-  const fresh = { kind: "auto", state: "waiting", cells: [], single: null, cell: null };
-  return { ...fresh, opened: Date.now(), ...parts, url };
-}
-
-/** @param {Field} field */
-function lookSoon(field) {
-  field.state = "waiting";
-  queue.push(field);
-  if (!looking) lookOn();
-}
-
-async function lookOn() {
-  for (let field = queue.shift(); field; field = queue.shift()) {
-    if (!session.fields.includes(field)) continue;
-    try {
-      await look(field);
-    } catch (error) {
-      const cancelled = error instanceof Cancelled;
-      field.state = cancelled ? "cancelled" : "failed";
-      const why = error instanceof Error ? error.message : String(error);
-      tell(text(cancelled ? "cancelled" : "failed", { name: field.name, why }));
-      session.changed("cells");
-    }
-    looking = null;
-  }
-  byId("working").hidden = true;
-}
-
-/** @param {Field} field */
-async function look(field) {
-  const { name } = field;
-  looking = { field, cancel() {} };
-  field.state = "looking";
-  byId("working").hidden = false;
-  byId("progress").removeAttribute("value");
-  tell(text("looking", { name }));
-  session.changed("cells");
-  await engine.ready;
-  const start = performance.now();
-  const bitmap = await decodePicture(field.blob, name);
-  const image = readPixels(bitmap);
-  bitmap.close();
-  const asked = engine.ask("look", image, { kind: field.kind, least: LEAST }, {
-    progress(part) {
-      byId("progress").value = part;
-      if (part) tell(text("lookingPart", { name, percent: Math.round(100 * part) }));
-    },
-    found: (message) => setCells(field, message),
-  }); // prettier-ignore
-  looking.cancel = asked.cancel;
-  const answer = await asked.answer;
-  if (answer.single) Object.assign(field, { single: answer.single, cells: [] });
-  else answer.seconds.forEach((/** @type {any} */ second, /** @type {number} */ k) => setSecond(field, k, second));
-  field.state = "done";
-  tell(text("took", { name, seconds: ((performance.now() - start) / 1000).toFixed(2) }));
-  storage.keep(field);
-  session.changed("cells");
-}
-
-/** What the field network found. @param {any} field @param {any} message */
-function setCells(field, message) {
-  field.single = null;
-  field.cell = message.cell;
-  field.cells = message.cells.map((/** @type {Cell} */ cell) => {
-    const { label, box, counted } = cell;
-    return session.makeCell({ ...cell, origin: { label, box, counted } });
-  });
-  session.changed("cells");
-}
-
-/** What the crop network says of the cell found as the k-th. @param {Field} field @param {number} k @param {any} second */
-function setSecond(field, k, second) {
-  const { types } = session.model;
-  const white = isWhite(field.cells[k].label) && types.includes(second.label);
-  field.cells[k].second = second;
-  if (white) field.cells[k].proposed = field.cells[k].type = second.label;
-}
-
-async function restore() {
-  const kept = await storage.load();
-  for (const { record, bytes } of kept) {
-    const field = makeField({ ...record, blob: new Blob([bytes], { type: inspect(new Uint8Array(bytes), record.name) }) });
-    for (const cell of field.cells) session.serial = Math.max(session.serial, cell.id);
-    session.fields.push(field);
-    if (field.state !== "done") lookSoon(field);
-  }
-  if (!kept.length) return;
-  session.show(session.fields[0]);
-  tell(text("restored", { n: kept.length }));
-}
-
 // --- corrections that the view makes ---------------------------------------------------------------
 
 /** @param {[number, number, number, number]} box */
@@ -226,16 +91,12 @@ async function addCell(box) {
   session.edit(text("didAdd"), (cells) => cells.push(cell));
   session.choose(cell);
   // The crop network proposes what it is.
-  const bitmap = await decodePicture(field.blob, field.name);
-  const [x0, y0, x1, y1] = wholePixels(box);
-  const part = readPixels(bitmap, [x0, y0, Math.min(x1, field.width) - x0, Math.min(y1, field.height) - y0]);
-  bitmap.close();
-  const { single } = await engine.ask("name", part).answer;
+  const label = await intake.nameBox(field, box);
   const added = field.cells.find((one) => one.id === cell.id);
-  if (!added || !session.model.labels.includes(single.label)) return;
-  added.label = single.label;
+  if (!added || added.seen || !session.model.labels.includes(label)) return;
+  added.label = label;
   for (const edit of session.done) {
-    for (const one of edit.after) if (one.id === cell.id && !one.seen) one.label = single.label;
+    for (const one of edit.after) if (one.id === cell.id && !one.seen) one.label = label;
   }
   session.changed("edit", field);
   tell(text("chosen", { cell: describe(session, added) }));
@@ -254,7 +115,7 @@ async function close(fields) {
   const one = fields.length === 1;
   const question = text(one ? "askClose" : "askCloseAll", { n: edited.length, name: fields[0].name });
   if (edited.length && !(await confirmLoss(question, text("yesClose")))) return;
-  if (looking && fields.includes(looking.field)) looking.cancel();
+  if (intake.looking && fields.includes(intake.looking.field)) intake.looking.cancel();
   await storage.forget(fields);
   for (const field of fields) session.remove(field);
 }
@@ -272,7 +133,7 @@ async function lookAnew() {
   session.done = session.done.filter((edit) => edit.field !== field);
   session.taken = [];
   Object.assign(field, { cells: [], single: null });
-  lookSoon(field);
+  intake.lookSoon(field);
 }
 
 // --- the buttons -----------------------------------------------------------------------------------
@@ -282,31 +143,28 @@ const on = (id, act) => byId(id).addEventListener("click", act);
 
 on("open", () => byId("file").click());
 byId("file").addEventListener("change", async () => {
-  await take(byId("file").files);
+  await intake.take(byId("file").files);
   byId("file").value = "";
 });
 on("example", async () => {
   const bytes = Uint8Array.from(atob(byId("example-picture").textContent), (c) => c.charCodeAt(0));
-  await take([new File([bytes], "example.jpg", { type: "image/jpeg" })]);
+  await intake.take([new File([bytes], "example.jpg", { type: "image/jpeg" })]);
 });
 for (const type of ["dragover", "dragleave", "drop"]) {
   addEventListener(type, (/** @type {any} */ event) => {
     event.preventDefault();
     byId("stage").classList.toggle("over", type === "dragover");
-    if (type === "drop") take(event.dataTransfer.files);
+    if (type === "drop") intake.take(event.dataTransfer.files);
   });
 }
-addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
+addEventListener("paste", (event) => intake.take(event.clipboardData?.files ?? []));
 on("zoom-in", () => view.zoom(1.25));
 on("zoom-out", () => view.zoom(0.8));
 on("fit", () => view.fit());
 on("add", () => view.setAdding(!view.adding));
 on("undo", () => undo(false));
 on("redo", () => undo(true));
-on("cancel", () => {
-  for (const field of queue.splice(0)) field.state = "cancelled";
-  looking?.cancel();
-});
+on("cancel", () => intake.cancel());
 on("again", lookAnew);
 byId("kind").addEventListener("change", lookAnew);
 on("close", () => session.now && close([session.now]));
@@ -325,7 +183,7 @@ function saves(id, make) {
       download(name, blob);
       tell(text("saved", { name }));
     } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
+      tell(reasonOf(error));
     }
   });
 }
@@ -373,9 +231,9 @@ tell(text("loading"));
 const ready = engine.ready.then(
   async () => {
     tell(text("ready"));
-    await restore();
+    await intake.restore();
   },
   (error) => tell(text("noModel", { why: error.message })),
 );
 // For tests, and for whoever wants to script the page.
-Object.assign(globalThis, { hematovision: { ready, session, storage, take, keys, engine } });
+Object.assign(globalThis, { hematovision: { ready, session, storage, intake, keys } });

@@ -41,7 +41,9 @@ export class View {
     this.picture = byId("picture");
     this.boxes = byId("boxes");
     /** Where the view starts in the field, and how many pixels of the screen a pixel of it takes. */
-    [this.left, this.top, this.scale] = [0, 0, 1];
+    this.left = 0;
+    this.top = 0;
+    this.scale = 1;
     this.adding = false;
     /** @type {Map<number, PointerEvent>} */
     this.fingers = new Map();
@@ -89,7 +91,7 @@ export class View {
   }
 
   /** @param {number} factor @param {number} [x] @param {number} [y] what stays where it is */
-  zoom(factor, x = this.left + this.size.width / this.scale / 2, y = this.top + this.size.height / this.scale / 2) {
+  zoom(factor, x = this.middle()[0], y = this.middle()[1]) {
     const scale = clamp(this.scale * factor, 0.02, 60);
     this.left = x - ((x - this.left) * this.scale) / scale;
     this.top = y - ((y - this.top) * this.scale) / scale;

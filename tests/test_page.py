@@ -1,0 +1,314 @@
+"""Tests of the page that counts, in a real browser: its answers, its safety, its corrections."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+import socket
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, SAMPLE, only_error, run_script
+
+import field_detector
+import predict
+from field_detector import Detector, decode, level_light, overlap, resize, spread_tiles
+from preprocess_data import read_dataset, read_image, scale_pixels, square_crop
+from train_model import PRETRAINED, Classifier
+
+sys.path.insert(0, str(ROOT / "data"))
+import make_page
+
+SHARED = ROOT.parent / "shared"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+WIDTHS = {"desk": 1280, "phone": 390}
+LEAST = 0.05  # probability from which the page finds cells
+CONSTANTS = vars(predict) | vars(field_detector)
+# Pixels go to the browser and back as base64.
+PASS = """
+const picture = (text, width, height) => (
+  {data: Uint8ClampedArray.from(atob(text), (c) => c.charCodeAt(0)), width, height});
+const bytes = (array) => {
+  const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  let text = "";
+  for (let i = 0; i < view.length; i += 32768)
+    text += String.fromCharCode(...view.subarray(i, i + 32768));
+  return btoa(text);
+};
+"""
+
+
+# --- what the tests share -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the bundled model, built as a user would."""
+    path = tmp_path_factory.mktemp("page") / "a page's folder" / "hematovision.html"
+    path.parent.mkdir()
+    done = run_script("data/make_page.py", "--model", PRETRAINED, "--output", path)
+    assert done.status == 0, done.err
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def twins(browser) -> Iterator[Callable]:
+    """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
+    page = browser.new_page()
+    page.goto("about:blank")
+    script = PASS + make_page.bundle("detector", CONSTANTS)
+    page.evaluate(
+        "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
+        script,
+    )
+    yield page.evaluate
+    page.close()
+
+
+def pack_image(image: np.ndarray) -> list:
+    """An image as `picture` of PASS takes it."""
+    data = base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()
+    return [data, image.shape[1], image.shape[0]]
+
+
+def unpack_image(text: str, height: int, width: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)
+
+
+class Page:
+    """A page in the browser, and what is asked of it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on(
+            "console",
+            lambda m: m.type in ("error", "warning") and self.problems.append(m.text),
+        )
+        page.context.on("request", lambda request: self.requests.append(request.url))
+
+    def start(self, file: Path) -> Page:
+        self.page.goto(file.as_uri())
+        self.page.evaluate("hematovision.ready")
+        return self
+
+    def wait(self, condition: str) -> None:
+        """Until a condition holds; Playwright's own way would want `eval`."""
+        self.page.evaluate(
+            f"""async () => {{
+              for (let n = 0; n < 1200; n++) {{
+                if ({condition}) return;
+                await new Promise((resolve) => setTimeout(resolve, 50));
+              }}
+              throw Error("waited in vain");
+            }}"""
+        )
+
+    def open(self, *files: Path | dict) -> Page:
+        """Open files, and wait for the answers."""
+        self.page.set_input_files("#file", list(files))
+        self.settle()
+        return self
+
+    def settle(self) -> None:
+        self.wait("!document.querySelector('#file').value && !hematovision.intake.running")
+
+    def fields(self) -> list[dict]:
+        return self.page.evaluate(
+            """hematovision.session.fields.map(({name, state, cells, single, cell}) =>
+                 ({name, state, cells, single, cell}))"""
+        )
+
+    def count(self, selector: str) -> int:
+        return self.page.locator(selector).count()
+
+    def text(self, selector: str) -> str:
+        return self.page.inner_text(selector)
+
+    def save(self, button: str) -> bytes:
+        self.page.evaluate("document.querySelector('#save').open = true")
+        with self.page.expect_download() as download:
+            self.page.click(button)
+        return Path(download.value.path()).read_bytes()
+
+
+@pytest.fixture
+def open_page(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+    """Open the page at a width and in a colour scheme; offline, and nothing may go wrong."""
+    opened = []
+
+    def open_(width: str = "desk", file: Path = page_file, **context: Any) -> Page:
+        made = browser.new_context(
+            viewport={"width": WIDTHS[width], "height": 860}, offline=True, **context
+        )
+        page = Page(made.new_page())
+        opened.append((made, page))
+        return page.start(file)
+
+    yield open_
+    for context, page in opened:
+        context.close()
+        assert page.problems == []
+        assert [url for url in page.requests if not url.startswith(("file:", "blob:", "data:"))] == []
+
+
+@pytest.fixture(scope="module")
+def field_files() -> list[Path]:
+    """Twenty real fields of three laboratories; of the sample where these aren't at hand."""
+    folders = [SHARED / lab / "JPEGImages" for lab in ("bccd", "raabin", "pbc")]
+    if not all(folder.is_dir() for folder in folders):
+        return sorted((SAMPLE / "JPEGImages").glob("*.jpg"))[:6]
+    every = zip(folders, (7, 7, 6), strict=True)
+    return [path for folder, n in every for path in pick_evenly(sorted(folder.iterdir()), n)]
+
+
+def pick_evenly(paths: Sequence[Path], n: int) -> list[Path]:
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, n).round().astype(int)]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load(PRETRAINED, Classifier.load(PRETRAINED).card, threads=2)
+
+
+SAMPLE_FIELD = SAMPLE / "JPEGImages" / "drawn_037.jpg"
+
+
+# --- twins ----------------------------------------------------------------------------------------
+
+
+def test_resizing_is_opencvs(twins: Callable, field_files: list[Path]) -> None:
+    rng = np.random.default_rng(0)
+    for path in field_files[::7]:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        sizes = [(width // n, height // n) for n in (2, 3, 6, 8)]  # whole blocks
+        sizes += [(352, 256), (width - 1, height - 1), (width, height // 2), (width - 9, height + 9)]
+        sizes += [(2 * width, height - 40), (width + 32, height + 64), (width, height)]
+        for w, h in sizes:
+            found = twins(
+                "([image, w, h]) => bytes(resize(picture(...image), w, h).data)",
+                [pack_image(image), w, h],
+            )
+            apart = np.abs(unpack_image(found, h, w).astype(int) - resize(image, w, h))
+            assert apart.max() <= (0 if w < width and h <= height else 1), (path.name, w, h)
+        for _ in range(20):
+            w, h = rng.integers(2, 240, 2)
+            x, y = rng.integers(0, width - w), rng.integers(0, height - h)
+            segment = image[y : y + h, x : x + w]
+            found = twins(
+                "([image]) => bytes(squareCrop(picture(...image), 96).data)", [pack_image(segment)]
+            )
+            apart = np.abs(unpack_image(found, 96, 96).astype(int) - square_crop(segment, 96))
+            assert apart.max() <= (0 if max(w, h) > 96 else 1), (path.name, x, y, w, h)
+
+
+def test_light_and_scale_of_pixels(twins: Callable, field_files: list[Path]) -> None:
+    for path in field_files[::5]:
+        image = read_image(path)
+        found = twins(
+            """([image]) => {
+              const {width, height, ...rest} = levelLight(picture(...image));
+              return bytes(cut({width, height, ...rest}, 0, 0, width, height).data);
+            }""",
+            [pack_image(image)],
+        )
+        assert (unpack_image(found, *image.shape[:2]) == level_light(image)).all(), path.name
+    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    found = twins("([image]) => [...scalePixels(picture(...image))]", [pack_image(levels)])
+    assert found == scale_pixels(levels).astype(np.float32).ravel().tolist()
+
+
+def test_tiles_and_sizes(twins: Callable) -> None:
+    for length in (40, 300, 640, 767, 768, 769, 1057, 4000, 12345):
+        for scale in (0.21, 0.5, 80 / 111, 1.0, 1.7, 3.9):
+            found = twins("([n, s]) => spreadTiles(n, s).map((t) => t.map(String))", [length, scale])
+            wanted = [[*map(float, (*a, *b))] for a, b in spread_tiles(length, scale)]
+            named = [[float(v.replace("Infinity", "inf")) for v in tile] for tile in found]
+            assert named == wanted, (length, scale)
+    for length in (1, 48, 80, 112, 352, 399.99, 400, 1000):
+        assert twins("networkSize", length) == field_detector.network_size(length)
+
+
+def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: list[Path]) -> None:
+    rng = np.random.default_rng(1)
+    answers = []
+    for path in field_files[::4]:
+        picture = resize(level_light(read_image(path)), 448, 352)
+        answers.append(detector.run(picture))
+    for _ in range(3):  # plateaus, ties and crowds that no network draws
+        heat = rng.choice([0.0, 0.1, 0.5, 0.5, 0.9], (24, 32, 3)).astype(np.float32)
+        answers.append((heat, rng.uniform(0, 9, (24, 32, 4)).astype(np.float32)))
+    for heat, reach in answers:
+        size = heat.shape[1] * 4, heat.shape[0] * 4
+        wanted = decode(heat, reach, size, 0.05)
+        joined = np.concatenate([heat, reach], axis=-1).astype(np.float32)
+        found = twins(
+            """([text, labels, width, height]) => {
+              const raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+              const answer = new Float32Array(raw.buffer);
+              return decode(answer, labels, width, height, 0.05);
+            }""",
+            [base64.b64encode(joined.tobytes()).decode(), heat.shape[2], *size],
+        )
+        assert [cell["label"] for cell in found] == wanted.label.tolist()
+        assert [cell["probability"] for cell in found] == wanted.probability.tolist()
+        boxes = np.array([cell["box"] for cell in found]).reshape(-1, 4)
+        assert boxes == pytest.approx(wanted.box, abs=1e-9)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_fields_as_predict_finds_them(
+    open_page: Callable[..., Page], field_files: list[Path], detector: Detector
+) -> None:
+    page = open_page()
+    page.page.evaluate("document.querySelector('#kind').value = 'field'")
+    page.open(*field_files)
+    found = page.fields()
+    assert [field["name"] for field in found] == [path.name for path in field_files]
+    shift, gap, cells = 0.0, 0.0, 0
+    for path, field in zip(field_files, found, strict=True):
+        assert field["state"] == "done" and field["single"] is None, path.name
+        wanted = detector.find(read_image(path), LEAST)
+        counted = detector.is_counted(wanted)
+        assert [cell["counted"] for cell in field["cells"]] == counted.tolist(), path.name
+        labels = [detector.labels[k] for k in wanted.label]
+        assert [cell["label"] for cell in field["cells"]] == labels, path.name
+        boxes = np.array([cell["box"] for cell in field["cells"]]).reshape(-1, 4)
+        sure = np.array([cell["probability"] for cell in field["cells"]])
+        shift = max(shift, np.abs(boxes - wanted.box).max(initial=0))
+        gap = max(gap, np.abs(sure - wanted.probability).max(initial=0))
+        cells += len(boxes)
+    print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
+    assert cells > 10 * len(found)
+    assert shift <= 0.05 and gap <= 1e-3
