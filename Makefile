@@ -42,6 +42,7 @@ endif
 test: .venv/tested
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(BIN)/lint-imports
 	$(PY) -m pytest
 
 # DATA names the dataset here too.

@@ -8,16 +8,13 @@
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
 folder stands for the images in it, by name. ``uncertain`` marks a picture unlike anything the
 model has learnt from, whatever the probabilities say: its novelty lies above the model card's
-``novelty_threshold`` (see ``fit_novelty`` in train_model.py for what that measures).
-With --field it is a whole field: every cell is found, named and counted (see field_detector.py).
+``novelty_threshold``. With --field it is a whole field: every cell is found, named and counted.
 Ends with status 1 where some of several images could not be read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import sys
@@ -30,27 +27,16 @@ from typing import Any
 
 import numpy as np
 
-from field_detector import MOST_PIXELS, Cells, Detector, draw_cells, sides
-from preprocess_data import (
-    UserError,
-    command,
-    find_images,
-    is_rbc,
-    option,
-    parse_options,
-    read_image,
-    run_ahead,
-    say,
-    scale_pixels,
-    square_crop,
-    write_image,
-    written_whole,
-)
-from train_model import BLUE, PRETRAINED, Classifier, new_figure, read_card, save_figure
+from hematovision.cells import Cells
+from hematovision.classifier import Classifier, choose_model, read_card
+from hematovision.console import UserError, command, option, parse_options, run_ahead, say
+from hematovision.detector import Detector
+from hematovision.files import find_images
+from hematovision.images import check_pixels, read_image
 
-# A picture of so many cells, and so many pixels high and wide, is taken for a whole field; so many
-# pictures are looked at for it.
-FEW, LARGE, LOOKS = 4, 256, 3
+# A picture of so many cells, and of so many pixels on either side, looks like a whole field; so
+# many pictures are looked at for it.
+FIELD_CELLS, FIELD_SIDE, FIELD_LOOKS = 4, 256, 3
 
 
 @dataclass(frozen=True)
@@ -72,21 +58,15 @@ class Options:
     )
     min_probability: float | None = option(
         None,
-        "with --field: also list cells from this probability up, 0.01 to 1, uncounted",
+        "with --field: also list cells from this probability up, uncounted",
+        low=0.01,
+        high=1,
         metavar="P",
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
-    workers: int = option(os.cpu_count() or 1, "images looked at side by side; threads for a field")
-
-
-def choose_model(folder: Path | None) -> tuple[Path, str]:
-    """The folder given, else model/ where one was trained, else the bundled model; and a notice."""
-    if folder is not None:
-        return folder, ""
-    trained = Path("model")
-    if (trained / "hematovision.json").is_file():
-        return trained, f"using the model trained here: {trained}"
-    return PRETRAINED, f"using the bundled model: {PRETRAINED}"
+    workers: int = option(
+        os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
+    )
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
@@ -100,62 +80,88 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     return images
 
 
-def predict_segment(classifier: Classifier, path: Path) -> dict[str, Any] | UserError:
-    """What one image shows, as the JSON object promises; a UserError instead if it's unreadable."""
-    try:
-        crop = square_crop(read_image(path), classifier.image_size)
-    except UserError as error:
-        return error
-    probabilities, novelty = classifier.judge(scale_pixels(crop))
-    label = int(classifier.predict(probabilities[None])[0])
-    by_class = dict(zip(classifier.classes, map(float, probabilities), strict=True))
-    return {
-        "image": str(path),
-        "label": classifier.classes[label],
-        "probability": float(probabilities[label]),
-        "rbc_probability": by_class.get("RBC"),
-        "probabilities": by_class,
-        "uncertain": bool(classifier.is_uncertain(novelty)),
-    }
+class Batch:
+    """Pictures looked at ahead of the reader, in order, so that memory stays flat.
 
-
-def map_ahead(
-    work: Callable[[Path], Any], paths: Sequence[Path], workers: int, ahead: int
-) -> Iterator[Any]:
-    """Results in the order of `paths`, a few ahead of the reader: memory stays flat."""
-    with ThreadPoolExecutor(workers) as pool:
-        yield from run_ahead(pool, work, paths, ahead)
-
-
-def skip_unreadable(results: Iterable[Any], total: int, failed: list[UserError]) -> Iterator[Any]:
-    """Pass on the results, but say and collect in `failed` the errors among them.
-
-    Raises the error of an image that is the only one.
+    `look` maps a path to what is yielded; where it raises UserError, the error is said as a warning
+    and counted in `failed`, or raised where the picture is the only one. `notice` is said before
+    the first result: an error is one line.
     """
-    for result in results:
-        if not isinstance(result, UserError):
-            yield result
-        elif total == 1:
-            raise result
-        else:
-            say(f"warning: {result}")
-            failed.append(result)
+
+    def __init__(
+        self, look: Callable[[Path], Any], paths: Sequence[Path], workers: int, notice: str
+    ) -> None:
+        self._look, self._paths, self._workers, self._notice = look, paths, workers, notice
+        self.failed = 0
+
+    def _try(self, path: Path) -> Any:
+        try:
+            return self._look(path)
+        except UserError as error:
+            return error
+
+    def __iter__(self) -> Iterator[Any]:
+        with ThreadPoolExecutor(self._workers) as pool:
+            for result in run_ahead(pool, self._try, self._paths, 2 * self._workers):
+                if isinstance(result, UserError):
+                    if len(self._paths) == 1:
+                        raise result
+                    say(f"warning: {result}")
+                    self.failed += 1
+                    continue
+                if self._notice:
+                    say(self._notice)
+                    self._notice = ""
+                yield result
 
 
-def predict_segments(
-    classifier: Classifier, paths: Sequence[Path], workers: int
-) -> Iterator[dict[str, Any] | UserError]:
-    """Answers in the order of `paths`."""
-    return map_ahead(lambda path: predict_segment(classifier, path), paths, workers, 4 * workers)
+def name_segments(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
+    """Answer for segments one after the other; how many couldn't be read."""
+    classifier = Classifier.load(folder)
+    looked_at = set(images[:FIELD_LOOKS])  # for whole fields among them
+
+    def look(path: Path) -> tuple[np.ndarray | None, dict[str, Any]]:
+        picture = read_image(path)
+        answer = classifier.answer(classifier.crop(picture))
+        return picture if path in looked_at else None, {"image": str(path), **answer}
+
+    batch = Batch(look, images, min(options.workers, len(images)), notice)
+    for picture, answer in batch:
+        if picture is not None and (cells := count_large(picture, folder, classifier.card)):
+            looked_at.clear()
+            name = answer["image"]
+            say(
+                f"notice: {name} looks like a whole field ({cells} cells); "
+                f"to find and count them: python3 predict.py --field {name}"
+            )
+        print(json.dumps(answer) if options.json else format_line(answer), flush=True)
+        if options.explain:
+            explain_segment(classifier, images[0], answer, options.explain, options.workers)
+    return batch.failed
+
+
+def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
+    """How many cells a picture shows, if these are as many as of a whole field; else 0."""
+    if min(picture.shape[:2]) < FIELD_SIDE or "fields" not in card:
+        return 0
+    cells = len(Detector.load(folder, card).find(picture).label)
+    return cells if cells >= FIELD_CELLS else 0
+
+
+def format_line(answer: dict[str, Any]) -> str:
+    """One answer for a person to read."""
+    doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
+    return f"{answer['image']}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
 
 
 def explain_segment(
     classifier: Classifier, path: Path, answer: dict[str, Any], target: Path, workers: int
 ) -> None:
     """Write a picture of what in the image spoke for the answer, and what against it."""
-    from evaluate_model import occlude, plot_explanation  # with matplotlib: only where asked for
+    from hematovision.explain import occlude, plot_explanation
+    from hematovision.figures import save_figure
 
-    crop = square_crop(read_image(path), classifier.image_size)
+    crop = classifier.crop(read_image(path))
     fall, lowest = occlude(classifier, crop, classifier.classes.index(answer["label"]), workers)
     title = (
         f"{answer['label']}: probability {answer['probability']:.3f}, "
@@ -167,28 +173,50 @@ def explain_segment(
 # --- whole fields ---------------------------------------------------------------------------------
 
 
-def read_field(path: Path) -> tuple[Path, np.ndarray] | UserError:
-    """`path` and its field (height, width, 3) uint8; a UserError instead if it's unreadable or too
-    large."""
+def count_fields(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
+    """Find and count the cells of fields one after the other; how many couldn't be read."""
+    detector = Detector.load(folder, read_card(folder), options.workers)
+    widths = [max(len(label), 5) + 2 for label in detector.labels]
+    first = max(len(str(path)) for path in (*images, "all")) + 1
+    totals: list[list[int]] = []
+    batch = Batch(read_field, images, 1, notice)
+    with contextlib.ExitStack() as stack:
+        target = None
+        for path, image in batch:
+            if options.output and target is None:
+                from hematovision.output_folder import OutputFolder
+
+                target = OutputFolder(options.output, detector.labels, options.show_probability)
+                stack.enter_context(target)
+            cells = detector.find(image, options.min_probability)
+            answer = describe_field(path, image, cells, detector)
+            if target:
+                target.add(path, image, cells, answer)
+            if options.json:
+                print(json.dumps(answer), flush=True)
+            else:
+                if not totals:
+                    print(format_count("field", detector.labels, widths, first))
+                counts = list(answer["counts"].values())
+                print(format_count(str(path), counts, widths, first), flush=True)
+                totals.append(counts)
+        if len(totals) > 1:
+            print(format_count("all", np.sum(totals, axis=0).tolist(), widths, first))
+        if target and len(target.counts) > 1:
+            target.summarise()
+    if target:
+        say(f"pictures and cells.csv: {options.output}")
+    return batch.failed
+
+
+def read_field(path: Path) -> tuple[Path, np.ndarray]:
+    """`path` and its field (height, width, 3) uint8; UserError if it's unreadable or too large."""
     try:
         data = path.read_bytes()
-        # Pixels compress a thousandfold: a small file may be more than memory holds.
-        if len(data) > 1 << 20 or data.startswith(b"RIFF"):
-            from PIL import Image
-
-            Image.MAX_IMAGE_PIXELS = None
-            with contextlib.suppress(OSError), Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
-                if width * height > MOST_PIXELS:
-                    raise UserError(
-                        f"{path}: {width} x {height} pixels are more than {MOST_PIXELS:,}; "
-                        "cut the slide into fields"
-                    )
-        return path, read_image(path, data)
     except OSError as error:
-        return UserError(f"{path}: can't be read ({error.strerror}); give an image file")
-    except UserError as error:
-        return error
+        raise UserError(f"{path}: can't be read ({error.strerror}); give an image file") from None
+    check_pixels(path, data)
+    return path, read_image(path, data)
 
 
 def describe_field(
@@ -216,118 +244,9 @@ def describe_field(
     }
 
 
-class FieldFolder:
-    """What --output holds: pictures, cells.csv (whole at the end, or not at all), a summary."""
-
-    def __init__(self, folder: Path, labels: Sequence[str], with_probability: bool) -> None:
-        self.folder, self.labels, self.with_probability = folder, labels, with_probability
-        self.counts: list[dict[str, Any]] = []
-        self.red_sides: list[float] = []
-        self._names: Counter[str] = Counter()
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> FieldFolder:
-        self._stack = contextlib.ExitStack()
-        path = self._stack.enter_context(written_whole(self.folder / "cells.csv"))
-        self._file = self._stack.enter_context(open(path, "w", newline="", encoding="utf-8"))
-        header = ("image", "label", "probability", "xmin", "ymin", "xmax", "ymax", "area_px",
-                  "counted")  # fmt: skip
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(header)
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._stack.__exit__(*failure)
-
-    def add(self, path: Path, image: np.ndarray, cells: Cells, answer: dict[str, Any]) -> None:
-        """Draw one field and list its cells."""
-        self._names[path.stem] += 1
-        again = f"_{self._names[path.stem]}" if self._names[path.stem] > 1 else ""
-        counted = cells.pick(np.array([c["counted"] for c in answer["cells"]], bool))
-        drawn = draw_cells(image, counted, self.labels, self.with_probability)
-        write_image(self.folder / f"{path.stem}{again}_cells.png", drawn)
-        for cell in answer["cells"]:
-            x0, y0, x1, y1 = cell["box"]
-            numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)
-            self._rows.writerow((path, cell["label"], *numbers, cell["counted"]))
-        self.counts.append({"image": path, **answer["counts"]})
-        red = np.array([is_rbc(self.labels[k]) for k in counted.label], bool)
-        inside = (counted.box[:, :2] > 2).all(axis=1)
-        inside &= (counted.box[:, 2:] < np.array(image.shape[1::-1]) - 2).all(axis=1)
-        self.red_sides += sides(counted.box[red & inside]).tolist()
-
-    def summarise(self) -> None:
-        """Counts by field as summary.csv, and how large the whole red cells are as sizes.png."""
-        with written_whole(self.folder / "summary.csv") as temporary:
-            text = io.StringIO()
-            rows = csv.DictWriter(text, self.counts[0], lineterminator="\n")
-            rows.writeheader()
-            rows.writerows(self.counts)
-            temporary.write_text(text.getvalue(), "utf-8")
-        figure = new_figure(6.4, 4.2)
-        axes = figure.subplots()
-        axes.hist(self.red_sides, bins=30, color=BLUE)
-        spread = ""
-        if self.red_sides:
-            low, middle, high = np.percentile(self.red_sides, [5, 50, 95])
-            axes.axvline(middle, color="black", linestyle="--")
-            spread = f": median {middle:.0f} px, 5 to 95 %: {low:.0f} to {high:.0f} px"
-        axes.set(xlabel="side of a red cell, square root of its box (px)", ylabel="red cells")
-        title = f"{len(self.red_sides)} whole red cells of {len(self.counts)} fields{spread}"
-        axes.set_title(title, fontsize=11)
-        save_figure(figure, self.folder / "sizes.png")
-
-
 def format_count(name: str, counts: Sequence[Any], widths: Sequence[int], first: int) -> str:
     """One row of the table of counts."""
     return name.ljust(first) + "".join(str(n).rjust(w) for n, w in zip(counts, widths, strict=True))
-
-
-def count_fields(options: Options, paths: Sequence[Path], folder: Path, notice: str) -> int:
-    """Find and count the cells of fields one after the other; how many couldn't be read."""
-    detector = Detector.load(folder, read_card(folder), options.workers)
-    widths = [max(len(label), 5) + 2 for label in detector.labels]
-    first = max(len(str(path)) for path in (*paths, "all")) + 1
-    failed: list[UserError] = []
-    totals, header = np.zeros(len(detector.labels), int), not options.json
-    with contextlib.ExitStack() as stack:
-        target = None
-        fields = map_ahead(read_field, paths, 1, 2)
-        for path, image in skip_unreadable(fields, len(paths), failed):
-            if notice:
-                say(notice)
-                notice = ""
-            if options.output and target is None:
-                target = FieldFolder(options.output, detector.labels, options.show_probability)
-                stack.enter_context(target)
-            cells = detector.find(image, options.min_probability)
-            answer = describe_field(path, image, cells, detector)
-            if target:
-                target.add(path, image, cells, answer)
-            counts = list(answer["counts"].values())
-            if options.json:
-                print(json.dumps(answer), flush=True)
-            else:
-                if header:
-                    print(format_count("field", detector.labels, widths, first))
-                    header = False
-                print(format_count(str(path), counts, widths, first), flush=True)
-            totals += counts
-        if len(paths) - len(failed) > 1 and not options.json:
-            print(format_count("all", totals.tolist(), widths, first))
-        if target and len(target.counts) > 1:
-            target.summarise()
-    if target:
-        say(f"pictures and cells.csv: {options.output}")
-    return len(failed)
-
-
-def count_large(image: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
-    """How many cells a picture shows, if these are as many as of a whole field; else 0."""
-    if min(image.shape[:2]) < LARGE or "fields" not in card:
-        return 0
-    cells = len(Detector.load(folder, card).find(image).label)
-    return cells if cells >= FEW else 0
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -335,29 +254,18 @@ def count_large(image: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
 
 def check_options(options: Options, images: Sequence[Path]) -> None:
     """Refuse values that no later step could use."""
-    if options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
     if not options.field and (options.output or options.min_probability is not None):
         raise UserError("--output and --min-probability want --field: a segment has no cells")
     if options.field and options.explain:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
-    least = options.min_probability
-    if least is not None and not 0.01 <= least <= 1:
-        raise UserError(f"--min-probability {least}: not between 0.01 and 1")
     if options.output and options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output}: is a file; name a folder")
     if options.explain and options.explain.suffix.lower() != ".png":
         raise UserError(f"--explain {options.explain}: not a picture's name; try why.png")
     if options.explain and len(images) != 1:
         raise UserError(f"--explain {options.explain}: wants one image, not {len(images)}")
-
-
-def format_line(answer: dict[str, Any]) -> str:
-    """One answer for a person to read."""
-    doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
-    return f"{answer['image']}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
 
 
 @command
@@ -373,31 +281,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         say(f"warning: {failed} of {len(images)} images could not be read")
     return 1 if failed else 0
-
-
-def name_segments(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
-    """Answer for segments one after the other; how many couldn't be read."""
-    classifier = Classifier.load(folder)
-    failed: list[UserError] = []
-    looked = 0
-    answers = predict_segments(classifier, images, min(options.workers, len(images)))
-    for answer in skip_unreadable(answers, len(images), failed):
-        if notice:  # not before there is something to say: an error is one line
-            say(notice)
-            notice = ""
-        if looked < LOOKS:
-            looked += 1
-            name = answer["image"]
-            if cells := count_large(read_image(Path(name)), folder, classifier.card):
-                looked = LOOKS
-                say(
-                    f"notice: {name} looks like a whole field ({cells} cells); "
-                    f"to find and count them: python3 predict.py --field {name}"
-                )
-        print(json.dumps(answer) if options.json else format_line(answer), flush=True)
-        if options.explain:
-            explain_segment(classifier, images[0], answer, options.explain, options.workers)
-    return len(failed)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from field_detector import NAME as FIELDS_NAME
-from preprocess_data import UserError, command, option, parse_options, written_whole
-from train_model import NAME, PRETRAINED, start_tensorflow
+from hematovision.classifier import NAME, PRETRAINED
+from hematovision.console import UserError, command, option, parse_options
+from hematovision.detector import NAME as FIELDS_NAME
+from hematovision.files import written_whole
+from hematovision.training.backbone import start_tensorflow
 
 
 @dataclass(frozen=True)

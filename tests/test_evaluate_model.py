@@ -40,8 +40,16 @@ def two_classes(rbc: list[float]) -> np.ndarray:
 
 
 def score(y: list[int], proba: np.ndarray, weight: list[float] | None = None) -> dict[str, float]:
-    weights = np.ones(len(y)) if weight is None else np.array(weight, float)
-    return E.score(np.array(y), proba, proba.argmax(axis=1), weights)
+    return decide(y, proba, proba.argmax(axis=1), weight)
+
+
+def decide(
+    y: list[int], proba: np.ndarray, predicted: np.ndarray, weight: list[float] | None = None
+) -> dict[str, float]:
+    """The headline figures of one weighting of the crops."""
+    weights = np.ones((1, len(y))) if weight is None else np.array([weight], float)
+    found = E.score_weighted(np.array(y), proba, predicted, weights)
+    return {name: float(found[name][0]) for name in E.HEADLINE}
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -87,7 +95,7 @@ def test_a_weight_counts_like_that_many_crops() -> None:
 @pytest.mark.filterwarnings("ignore:A single label")
 def test_the_threshold_decides_not_the_likeliest_class() -> None:
     proba = two_classes([0.3, 0.3])
-    found = E.score(np.array([1, 1]), proba, np.array([1, 1]), np.ones(2))
+    found = decide([1, 1], proba, np.array([1, 1]))
     assert (found["accuracy"], found["recall"]) == (1.0, 1.0)
 
 
@@ -147,7 +155,9 @@ def bootstrap(right: np.ndarray, source: np.ndarray, seed: int = 0) -> dict:
     """Intervals of a classifier that is right where told, on alternating classes."""
     y = np.arange(len(right)) % 2
     predicted = np.where(right, y, 1 - y)
-    return E.bootstrap(y, np.eye(2)[predicted], predicted, source, 100, seed)
+    proba = np.eye(2)[predicted]
+    draws = E.resample(lambda w: E.score_weighted(y, proba, predicted, w), source, 100, seed)
+    return E.find_intervals(draws, y, source, 2)
 
 
 def test_bootstrap_draws_fields_not_crops() -> None:

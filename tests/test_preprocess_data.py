@@ -878,23 +878,6 @@ def test_a_run_cut_short_leaves_the_old_archive(
     assert files_below(path.parent) == {"a.npz": b"the old archive"}
 
 
-def test_without_scikit_learn_the_run_ends_in_one_line(
-    voc_dataset: Callable[..., Path],
-    run: Callable[..., Outcome],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "broken" / "sklearn").mkdir(parents=True)
-    (tmp_path / "broken" / "sklearn" / "__init__.py").write_text("raise ImportError('no BLAS')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    result = run("--data-dir", voc_dataset(6), "--output", tmp_path / "out" / "a.npz")
-    assert result.status == 2
-    assert result.err.splitlines()[-1].startswith("error: scikit-learn: can't encode labels")
-    assert "no BLAS" in result.err
-    assert "Traceback" not in result.err
-    assert files_below(tmp_path / "out") == {}
-
-
 def test_what_lies_in_the_working_folder_is_not_imported(
     voc_dataset: Callable[..., Path],
     run: Callable[..., Outcome],
@@ -905,25 +888,6 @@ def test_what_lies_in_the_working_folder_is_not_imported(
         (tmp_path / f"{name}.py").write_text("raise ImportError('not me')")
     monkeypatch.chdir(tmp_path)
     assert run("--data-dir", voc_dataset(6), "--output", "a.npz").status == 0
-
-
-def test_the_process_that_encodes_ends_with_the_run(
-    voc_dataset: Callable[..., Path],
-    run: Callable[..., Outcome],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    started, start = [], P.start_encoder
-
-    def watched() -> object:
-        started.append(start())
-        return started[-1]
-
-    monkeypatch.setattr(P, "start_encoder", watched)
-    args = ("--data-dir", voc_dataset(6), "--output", tmp_path / "a.npz")
-    assert run(*args).status == 0
-    assert run(*args, "--split", "official").status == 2
-    assert [encoder.poll() is None for encoder in started] == [False, False]
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (300, 20)])

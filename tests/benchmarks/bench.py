@@ -29,27 +29,13 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from evaluate_model import COLOURS
-from field_detector import NAME as FIELDS_NAME
-from preprocess_data import (
-    UserError,
-    command,
-    find_dataset,
-    option,
-    parse_options,
-    say,
-    write_image,
-)
-from train_model import (
-    GREY,
-    NAME,
-    PRETRAINED,
-    Classifier,
-    load_archive,
-    new_figure,
-    read_card,
-    save_figure,
-)
+from hematovision.archive import load_archive
+from hematovision.classifier import NAME, PRETRAINED, Classifier, read_card
+from hematovision.console import UserError, command, option, parse_options, say
+from hematovision.dataset import find_dataset
+from hematovision.detector import NAME as FIELDS_NAME
+from hematovision.figures import COLOURS, GREY, new_figure, save_figure
+from hematovision.images import write_image
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
 SECTIONS = (
@@ -296,8 +282,10 @@ def bench_runtimes(options: Options, dataset: Path, archive: Path) -> list[Goal]
 EXPORTS = """
 import sys
 import numpy as np
-from train_model import convert, load_archive, start_tensorflow
-from preprocess_data import scale_pixels
+from hematovision.training.backbone import convert
+from hematovision.archive import load_archive
+from hematovision.training.backbone import start_tensorflow
+from hematovision.images import scale_pixels
 start_tensorflow(0)
 import keras, tensorflow as tf
 model = keras.models.load_model(sys.argv[1] + "/hematovision.keras", compile=False)

@@ -21,22 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from evaluate_model import ask_fields, measure_fields
-from field_detector import Detector, FieldSplit
-from preprocess_data import (
-    Field,
-    UserError,
-    clip_boxes,
-    command,
-    find_dataset,
-    find_images,
-    option,
-    pack_fields,
-    parse_options,
-    read_boxes,
-    read_image,
-)
-from train_model import PRETRAINED, read_card
+from hematovision.archive import FieldSplit, pack_fields
+from hematovision.classifier import PRETRAINED, read_card
+from hematovision.console import UserError, command, option, parse_options
+from hematovision.dataset import Field, clip_boxes, find_dataset, read_boxes
+from hematovision.detector import Detector
+from hematovision.evaluation.field_scores import ask_fields, measure_fields
+from hematovision.files import find_images
+from hematovision.images import read_image
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Options:
 def score_folder(
     model: Path, images: Path, notes: Path, stems: Sequence[str] | None = None, workers: int = 2
 ) -> dict[str, Any]:
-    """Figures by label (`evaluate_model.measure_fields`) of the fields that `notes` annotates."""
+    """Figures by label (`measure_fields`) of the fields that `notes` annotates."""
     paths = {path.stem: path for path in find_images(images)}
     fields = []
     for note in sorted(notes.glob("*.xml")):

@@ -24,8 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from preprocess_data import command, option, parse_options
-from train_model import Classifier, Split, load_archive, quiet_stderr
+from hematovision.archive import Split, load_archive
+from hematovision.classifier import Classifier
+from hematovision.console import command, option, parse_options, quiet_stderr
 
 
 @dataclass(frozen=True)

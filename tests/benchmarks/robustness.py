@@ -21,8 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import numpy as np
 
-from preprocess_data import command, option, parse_options, read_image, square_crop
-from train_model import BLUE, GREY, Classifier, Split, load_archive, new_figure, save_figure
+from hematovision.archive import FieldSplit, Split, load_archive
+from hematovision.classifier import Classifier
+from hematovision.console import command, option, parse_options
+from hematovision.figures import BLUE, GREY, new_figure, save_figure
+from hematovision.images import read_image, square_crop
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -92,9 +95,9 @@ CHANGES: dict[str, tuple[str, Callable[..., np.ndarray] | None, tuple[float, ...
 }
 
 
-def cut_segments(split: Split, folder: Path, scale: float) -> list[np.ndarray]:
+def cut_segments(split: Split, files: FieldSplit, scale: float) -> list[np.ndarray]:
     """The split's segments, their boxes scaled about the centre and clipped to the field."""
-    fields = {name: read_image(folder / name) for name in np.unique(split.source)}
+    fields = {name: read_image(Path(name), data) for name, data, *_ in files.read(())}
     segments = []
     for name, (xmin, ymin, xmax, ymax) in zip(split.source, split.box, strict=True):
         height, width = fields[name].shape[:2]
@@ -183,9 +186,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     classifier = Classifier.load(options.model)
     archive = load_archive(options.data, ["val"])
-    split, folder = archive.splits["val"], Path(archive.metadata["data_dir"]) / "JPEGImages"
+    split, files = archive.splits["val"], archive.fields["val"]
     truth = split.label == "RBC"
-    plain = cut_segments(split, folder, 1.0)
+    plain = cut_segments(split, files, 1.0)
     unchanged = score(classifier, plain, truth)
     print(
         f"unchanged: {unchanged:.4f} of {len(truth)} segments of {len(set(split.source))} fields\n"
@@ -197,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for degree in degrees:
             rng = np.random.default_rng(options.seed)
             if change is None:
-                segments = cut_segments(split, folder, degree)
+                segments = cut_segments(split, files, degree)
             else:
                 segments = [partial(change, degree)(s, rng) for s in plain]
             results[name].append(score(classifier, segments, truth))

@@ -68,8 +68,8 @@ def evaluate(archive: Path, model: Path, output: Path) -> None:
     import keras
 
     import evaluate_model
-    from preprocess_data import scale_pixels
-    from train_model import Classifier
+    from hematovision.classifier import Classifier
+    from hematovision.images import scale_pixels
 
     network = keras.models.load_model(model / "hematovision.keras", compile=False)
 

@@ -1,0 +1,1 @@
+"""What the four scripts share, one noun a room; see each room's first line."""

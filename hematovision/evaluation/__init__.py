@@ -1,0 +1,1 @@
+"""What only a report needs: scores, intervals, plots, the page."""

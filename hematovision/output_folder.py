@@ -1,0 +1,70 @@
+"""What predict.py --field --output leaves: drawn fields, tables, how large the red cells are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hematovision.cells import Cells, draw_cells, is_rbc, sides, touches
+from hematovision.figures import BLUE, new_figure, save_figure
+from hematovision.files import csv_table, write_csv
+from hematovision.images import write_image
+
+COLUMNS = ("image", "label", "probability", "xmin", "ymin", "xmax", "ymax", "area_px", "counted")
+
+
+class OutputFolder:
+    """Pictures, cells.csv (whole at the end, or not at all), and of several fields a summary."""
+
+    def __init__(self, folder: Path, labels: Sequence[str], with_probability: bool) -> None:
+        self.folder, self.labels, self.with_probability = folder, labels, with_probability
+        self.counts: list[dict[str, Any]] = []
+        self.red_sides: list[float] = []
+        self._names: Counter[str] = Counter()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> OutputFolder:
+        self._stack = contextlib.ExitStack()
+        self._table = self._stack.enter_context(csv_table(self.folder / "cells.csv", COLUMNS))
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._stack.__exit__(*failure)
+
+    def add(self, path: Path, image: np.ndarray, cells: Cells, answer: dict[str, Any]) -> None:
+        """Draw one field and list its cells."""
+        self._names[path.stem] += 1
+        again = f"_{self._names[path.stem]}" if self._names[path.stem] > 1 else ""
+        counted = cells.pick(np.array([c["counted"] for c in answer["cells"]], bool))
+        drawn = draw_cells(image, counted, self.labels, self.with_probability)
+        write_image(self.folder / f"{path.stem}{again}_cells.png", drawn)
+        for cell in answer["cells"]:
+            x0, y0, x1, y1 = cell["box"]
+            numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)
+            row = (path, cell["label"], *numbers, cell["counted"])
+            self._table.writerow(dict(zip(COLUMNS, row, strict=True)))
+        self.counts.append({"image": path, **answer["counts"]})
+        red = np.array([is_rbc(self.labels[k]) for k in counted.label], bool)
+        whole = ~touches(counted.box, image.shape[1], image.shape[0]).any(axis=1)
+        self.red_sides += sides(counted.box[red & whole]).tolist()
+
+    def summarise(self) -> None:
+        """Counts by field as summary.csv, and how large the whole red cells are as sizes.png."""
+        write_csv(self.folder / "summary.csv", self.counts)
+        figure = new_figure(6.4, 4.2)
+        axes = figure.subplots()
+        axes.hist(self.red_sides, bins=30, color=BLUE)
+        spread = ""
+        if self.red_sides:
+            low, middle, high = np.percentile(self.red_sides, [5, 50, 95])
+            axes.axvline(middle, color="black", linestyle="--")
+            spread = f": median {middle:.0f} px, 5 to 95 %: {low:.0f} to {high:.0f} px"
+        axes.set(xlabel="side of a red cell, square root of its box (px)", ylabel="red cells")
+        title = f"{len(self.red_sides)} whole red cells of {len(self.counts)} fields{spread}"
+        axes.set_title(title, fontsize=11)
+        save_figure(figure, self.folder / "sizes.png")

@@ -1,0 +1,1 @@
+"""What only training needs: TensorFlow, scikit-learn, SciPy."""

@@ -1,0 +1,152 @@
+"""The backbone, MobileNetV2: its weights, its normalizations folded, its export."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hematovision.classifier import PRETRAINED, first_line
+from hematovision.console import UserError, quiet_stderr, say
+
+if TYPE_CHECKING:
+    import keras
+
+
+def start_tensorflow(seed: int) -> None:
+    """Import TensorFlow without its chatter and make what follows repeatable."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
+    """MobileNetV2 (Sandler et al., 2018) without its top, and in words where its weights are from.
+
+    Comes back folded, see `fold_norms`. The crops (n, size, size, 3) tell its size, and settle the
+    normalizations of random weights, which are off the scale without.
+    """
+    import keras
+
+    shape = crops.shape[1:]
+    if weights in ("auto", "imagenet"):
+        backbone = fetch_imagenet(shape, required=weights == "imagenet")
+        if backbone is not None:
+            return fold_norms(backbone), "ImageNet, from Keras"
+        say("ImageNet weights can't be had here: starting from the bundled backbone instead")
+        weights = "bundled"
+    backbone = keras.applications.MobileNetV2(shape, include_top=False, weights=None)
+    if weights == "none":
+        for layer in backbone.layers:
+            layer.momentum = 0.0
+        backbone(crops[:128].astype(np.float32) / 127.5 - 1, training=True)
+        return fold_norms(backbone), "none: random weights"
+    path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            backbone.load_weights(path)
+    except Exception as error:  # h5py and Keras raise nearly everything here
+        raise UserError(
+            f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants auto, "
+            "imagenet, bundled, none or a weights file of it, without top"
+        ) from None
+    kind = "bundled" if weights == "bundled" else "file"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"
+
+
+def fetch_imagenet(shape: tuple[int, int, int], required: bool) -> keras.Model | None:
+    """MobileNetV2 with ImageNet weights from Keras's cache or download, or None without network."""
+    import keras
+
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # Keras itself would wait for ever
+    try:
+        # Keras reports its download on stdout, and warns of sizes other than its own five.
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.applications.MobileNetV2(shape, include_top=False, weights="imagenet")
+    except Exception as error:  # Keras wraps whatever the network does in a bare Exception
+        if not required:
+            return None
+        raise UserError(
+            f"--weights imagenet: Keras could not fetch them ({first_line(error)}); "
+            "try --weights bundled, or the path of a weights file"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def fold_norms(backbone: keras.Model) -> keras.Model:
+    """The same network with each BatchNormalization worked into the convolution before it.
+
+    So none is left whose statistics could drift: in Keras 3 `training=False` alone doesn't keep
+    them once a backbone is trainable (keras issue 20285). And the weights, rounded here to half
+    precision, are those that the exported model stores, where they would be folded anyhow.
+    """
+    import keras
+
+    def without_norm(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return keras.layers.Activation("linear", name=layer.name)
+        if "kernel_initializer" in config or "depthwise_initializer" in config:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    folded = keras.models.clone_model(
+        backbone,
+        clone_function=without_norm,
+        call_function=lambda layer, *inputs, **options: layer(*inputs),  # only norms take options
+    )
+    # In MobileNetV2 every convolution is followed by its normalization.
+    for convolution, norm in itertools.pairwise(backbone.layers):
+        if isinstance(norm, keras.layers.BatchNormalization):
+            (kernel,) = convolution.get_weights()
+            gamma, beta, mean, variance = norm.get_weights()
+            gain = gamma / np.sqrt(variance + norm.epsilon)
+            depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+            kernel = kernel * (gain[:, np.newaxis] if depthwise else gain)
+            set_half(folded.get_layer(convolution.name), kernel, beta - mean * gain)
+    return folded
+
+
+def free_size(backbone: keras.Model) -> keras.Model:
+    """A copy of a folded backbone that takes pictures of any size, multiples of 32."""
+    import keras
+
+    free = keras.applications.MobileNetV2((None, None, 3), include_top=False, weights=None)
+    folded = fold_norms(free)
+    folded.set_weights(backbone.get_weights())
+    return folded
+
+
+def set_half(layer: keras.Layer, *weights: np.ndarray) -> None:
+    """Set a layer's weights, rounded to what half precision can hold."""
+    layer.set_weights([np.asarray(w).astype(np.float16).astype(np.float32) for w in weights])
+
+
+def convert(model: keras.Model, half: bool = True) -> bytes:
+    """Keras model to .tflite; `half` stores the weights in half precision."""
+    import tensorflow as tf
+
+    with quiet_stderr(), contextlib.redirect_stdout(io.StringIO()):
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()

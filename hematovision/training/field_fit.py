@@ -1,0 +1,270 @@
+"""The network for fields: built, its losses, its training, its thresholds.
+
+fit_detector(backbone, train, val, epochs, seed)  # fields of an archive -> network and its card
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hematovision.archive import FieldSplit
+from hematovision.cells import Cells, is_rbc, is_sliver, match, overlap, sides
+from hematovision.console import progress, run_ahead, say
+from hematovision.detector import CELL, MIN_SHOWN, NAME, find_cells, find_in_field, run_network
+from hematovision.ground import QUARTER
+from hematovision.litert import Network
+from hematovision.training.backbone import convert
+from hematovision.training.field_views import (
+    WINDOWS,
+    TrainingField,
+    ViewInputs,
+    cut_cells,
+    draw_view,
+    prepare_fields,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
+CHANNELS, BATCH, RATE = 64, 8, 1e-3
+
+
+def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
+    """Pictures (n, h, w, 3) in [0, 255] to heat and reach, joined: (n, h / 4, w / 4, labels + 4).
+
+    `backbone`: MobileNetV2 with its normalizations folded (`train_model.fold_norms`), any size.
+    """
+    import keras
+    from keras import layers, ops
+
+    def block(x: Any, size: int) -> Any:
+        x = layers.Conv2D(CHANNELS, size, padding="same", use_bias=False)(x)
+        return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(x))
+
+    frozen = True
+    for layer in backbone.layers:
+        frozen &= not layer.name.startswith(f"block_{FIRST_BLOCK}_")
+        layer.trainable = not frozen
+    stages = ("block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu", "out_relu")
+    features = keras.Model(backbone.input, [backbone.get_layer(n).output for n in stages])
+    pictures = keras.Input((None, None, 3), name="pictures")
+    *finer, coarsest = features(pictures / 127.5 - 1.0)
+    x = block(coarsest, 1)
+    for stage in reversed(finer):
+        across = layers.Conv2D(CHANNELS, 1, use_bias=False)(stage)
+        across = layers.BatchNormalization(momentum=0.97)(across)
+        x = block(layers.UpSampling2D()(x) + across, 3)
+    rare = keras.initializers.Constant(-4.0)  # most places are no centre (Lin et al., 2017)
+    half = keras.initializers.Constant(float(np.log(CELL / 2 / QUARTER)))
+    heat = layers.Conv2D(labels, 1, bias_initializer=rare, name="heat")(block(x, 3))
+    reach = layers.Conv2D(4, 1, bias_initializer=half, name="reach")(block(x, 3))
+    joined = ops.concatenate([ops.sigmoid(heat), ops.exp(ops.clip(reach, -4.0, 6.0))], axis=-1)
+    return keras.Model(pictures, joined, name=NAME)
+
+
+def heat_loss(heat: Any, wanted: Any, known: Any) -> Any:
+    """Focal loss of centres, a mean over the cells (Law and Deng, 2018), where it is known."""
+    import tensorflow as tf
+
+    heat = tf.clip_by_value(heat, 1e-5, 1 - 1e-5)
+    centre = tf.cast(wanted > 0.999, tf.float32)
+    hit = centre * (1 - heat) ** 2 * tf.math.log(heat)
+    miss = (1 - centre) * (1 - wanted) ** 4 * heat**2 * tf.math.log(1 - heat)
+    return -tf.reduce_sum((hit + miss) * known) / tf.maximum(tf.reduce_sum(centre), 1.0)
+
+
+def box_loss(reach: Any, corner: Any, weight: Any) -> Any:
+    """1 - generalized intersection over union (Rezatofighi et al., 2019), a mean over the cells."""
+    import tensorflow as tf
+
+    x = tf.cast(tf.range(tf.shape(reach)[2]), tf.float32)[tf.newaxis, tf.newaxis, :] + 0.5
+    y = tf.cast(tf.range(tf.shape(reach)[1]), tf.float32)[tf.newaxis, :, tf.newaxis] + 0.5
+    left, top, right, bottom = tf.unstack(reach, axis=-1)
+    x0, y0, x1, y1 = x - left, y - top, x + right, y + bottom
+    a0, b0, a1, b1 = tf.unstack(corner, axis=-1)
+    wide, high = tf.minimum(x1, a1) - tf.maximum(x0, a0), tf.minimum(y1, b1) - tf.maximum(y0, b0)
+    shared = tf.maximum(wide, 0.0) * tf.maximum(high, 0.0)
+    union = (x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - shared
+    hull = (tf.maximum(x1, a1) - tf.minimum(x0, a0)) * (tf.maximum(y1, b1) - tf.minimum(y0, b0))
+    gain = shared / tf.maximum(union, 1e-6) - (hull - union) / tf.maximum(hull, 1e-6)
+    return tf.reduce_sum(weight * (1 - gain)) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+def make_step(network: keras.Model, steps: int) -> Callable[..., Any]:
+    """One step of training: a batch of views and their answers to the loss of it.
+
+    AdamW with a warm-up and a cosine down to nothing; the backbone at 0.3 of the gradient.
+    """
+    import keras
+    import tensorflow as tf
+
+    warmup = max(1, min(100, steps // 6))
+    rate = keras.optimizers.schedules.CosineDecay(
+        RATE / 100, max(1, steps - warmup), alpha=0.01, warmup_target=RATE, warmup_steps=warmup
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=5.0)
+    weights = network.trainable_variables
+    optimizer.build(weights)
+
+    @tf.function
+    def step(pictures: Any, heat: Any, known: Any, corner: Any, weight: Any) -> Any:
+        with tf.GradientTape() as tape:
+            found = network(tf.cast(pictures, tf.float32), training=True)
+            loss = heat_loss(found[..., :-4], heat, known)
+            loss += 2 * box_loss(found[..., -4:], corner, weight)
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    return step
+
+
+def make_run(network: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """The Keras network as `find_cells` wants it."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
+    forward = tf.function(partial(network, training=False), input_signature=signature)
+
+    def run(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        joined = forward(picture[np.newaxis].astype(np.float32)).numpy()[0]
+        return joined[..., :-4], joined[..., -4:]
+
+    return run
+
+
+def label_anew(
+    network: keras.Model, fields: Sequence[TrainingField], doubtful: np.ndarray
+) -> list[TrainingField]:
+    """The fields with the cells that the network finds where boxes may be missing."""
+    run, labelled = make_run(network), []
+    for source in progress(fields, len(fields), "finding cells without a box"):
+        image = source.image()
+        size = image.shape[1], image.shape[0]
+        box, label = source.box[: source.annotated], source.label[: source.annotated]
+        found = find_cells(run, image, source.cell_px, 0.35)
+        large = box[sides(box) > source.cell_px / 2]
+        new = doubtful[found.label]
+        if len(large):
+            new &= overlap(found.box, large).max(axis=1, initial=0) < 0.5
+        sliver = is_sliver(found.box, *size, MIN_SHOWN * source.cell_px)
+        labelled.append(
+            replace(
+                source,
+                box=np.concatenate([box, found.box[new & ~sliver]]),
+                label=np.append(label, found.label[new & ~sliver]),
+                dismissed=found.box[new & sliver],
+            )
+        )
+    return labelled
+
+
+def fit_field_network(
+    network: keras.Model, fields: list[TrainingField], inputs: ViewInputs, epochs: int, seed: int
+) -> list[dict[str, Any]]:
+    """Train on a new view of every field each epoch; the history. Labels anew at each quarter."""
+    rng = np.random.default_rng([seed, 4])
+    step = make_step(network, epochs * -(-len(fields) // BATCH))
+    anew = {epochs * quarter // 4 for quarter in (1, 2, 3)} - {0}
+    chances = [chance for *_, chance in WINDOWS]
+    history = []
+    for epoch in range(1, epochs + 1):
+        order = rng.permutation(len(fields))
+        losses = []
+        batches = []
+        for start in range(0, len(order), BATCH):
+            window = int(rng.choice(len(WINDOWS), p=chances))
+            # The last batch is filled up: a batch of another size would be compiled anew.
+            chosen = np.resize(order[start:], min(BATCH, max(len(order), 1)))[:BATCH]
+            chosen = np.resize(chosen, BATCH)
+            batches += [(fields[i], inputs, window, [seed, epoch, start, n])
+                        for n, i in enumerate(chosen)]  # fmt: skip
+        with ThreadPoolExecutor() as pool:
+            views = run_ahead(pool, lambda view: draw_view(*view), batches, 2 * BATCH)
+            count = len(batches) // BATCH
+            for _ in progress(range(count), count, f"fields, epoch {epoch}"):
+                batch = itertools.islice(views, BATCH)
+                losses.append(float(step(*map(np.stack, zip(*batch, strict=True)))))
+        history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
+        say(f"fields {epoch}: loss {history[-1]['loss']:.4f}")
+        if epoch in anew and inputs.doubtful.any():
+            fields[:] = label_anew(network, fields, inputs.doubtful)
+            added = sum(len(f.box) - f.annotated for f in fields)
+            say(f"fields {epoch}: {added} cells without a box found, and learnt from")
+    return history
+
+
+def choose_thresholds(
+    found: Sequence[Cells], fields: Sequence[TrainingField], doubtful: np.ndarray
+) -> np.ndarray:
+    """For each label, the probability that gives the highest F1 on fields (IoU 0.5): (k,).
+
+    What is found of a doubtful label where a cell may lack its box counts neither way.
+    """
+    rows: list[list[tuple[float, bool]]] = [[] for _ in doubtful]
+    for cells, source in zip(found, fields, strict=True):
+        hit = match(cells, source.box, source.label) >= 0
+        unsure = source.unsure()
+        for i, (box, label) in enumerate(zip(cells.box, cells.label, strict=True)):
+            x0, y0, x1, y1 = (box / QUARTER).astype(int)
+            room = unsure[y0 : y1 + 1, x0 : x1 + 1]
+            if hit[i] or not (doubtful[label] and room.size and room.mean() > 0.2):
+                rows[label].append((float(cells.probability[i]), bool(hit[i])))
+    thresholds = np.full(len(doubtful), 0.5)
+    for label, judged in enumerate(rows):
+        there = sum(int((f.label == label).sum()) for f in fields)
+        if not judged or not there:
+            continue
+        judged.sort(reverse=True)
+        hits = np.cumsum([hit for _, hit in judged])
+        f1 = 2 * hits / (np.arange(1, len(judged) + 1) + there)
+        thresholds[label] = judged[int(np.argmax(f1))][0]
+    return thresholds
+
+
+def fit_detector(
+    backbone: keras.Model, train: FieldSplit, val: FieldSplit, epochs: int, seed: int
+) -> tuple[tuple[keras.Model, bytes], dict[str, Any], list[dict[str, Any]]]:
+    """Fit on the train fields, choose thresholds on the val fields.
+
+    Returns the network with its .tflite, its card, and the history.
+    """
+    labels = sorted(set(train.label.tolist()))
+    fields = prepare_fields(train, labels)
+    red = np.array([is_rbc(name) for name in labels])
+    doubtful = red if red.any() else ~red
+    typical = np.array(
+        [
+            np.median(np.concatenate([sides(f.box[f.label == k]) / f.cell_px for f in fields]))
+            for k in range(len(labels))
+        ]
+    )
+    typical[doubtful & red] = 1.0
+    inputs = ViewInputs(cut_cells(fields, len(labels)), typical, red, doubtful)
+    network = build_field_network(backbone, len(labels))
+    history = fit_field_network(network, fields, inputs, epochs, seed)
+    exported = convert(network)
+
+    run = partial(run_network, Network(exported))
+    held_out = prepare_fields(val, labels)
+    found = [
+        find_in_field(run, f.raw(), typical, np.zeros(len(labels)), f.cell_px)
+        for f in progress(held_out, len(held_out), "thresholds")
+    ]
+    thresholds = choose_thresholds(found, held_out, doubtful)
+    card = {
+        "labels": labels,
+        "typical_side": dict(zip(labels, typical.tolist(), strict=True)),
+        "thresholds": dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
+        "cell": CELL,
+        "epochs": epochs,
+        "cells_without_a_box": sum(len(f.box) - f.annotated for f in fields),
+    }
+    return (network, exported), card, history
