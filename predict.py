@@ -30,13 +30,11 @@ import numpy as np
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier, choose_model, read_card
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
-from hematovision.detector import Detector
+from hematovision.detector import FIELD_CELLS, FIELD_SIDE, Detector
 from hematovision.files import find_images
 from hematovision.images import check_pixels, read_image
 
-# A picture of so many cells, and of so many pixels on either side, looks like a whole field; so
-# many pictures are looked at for it.
-FIELD_CELLS, FIELD_SIDE, FIELD_LOOKS = 4, 256, 3
+FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
 
 @dataclass(frozen=True)

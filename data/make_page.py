@@ -22,19 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HERE))
-
-import field_detector
-import predict
-from field_detector import NAME as FIELDS
-from field_detector import choose_colours
-from predict import choose_model
-from preprocess_data import UserError, command, option, parse_options, say, written_whole
-from train_model import NAME, read_card
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hematovision import classifier, detector, ground, images, litert, output_folder
+from hematovision.cells import choose_colours
+from hematovision.classifier import choose_model, read_card
+from hematovision.console import UserError, command, option, parse_options, say
+from hematovision.files import HERE, write_text
 
 PAGE, LITERT = HERE / "hematovision" / "page", HERE / "data" / "litert"
 EXAMPLE = HERE / "data" / "sample" / "JPEGImages" / "drawn_037.jpg"
+ROOMS = (images, ground, detector, classifier, litert, output_folder)  # that the page twins
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
@@ -47,11 +44,11 @@ class Options:
     output: Path = option(Path("hematovision.html"), "the page to write", metavar="HTML")
 
 
-def bundle(entry: str, constants: Mapping[str, Any]) -> str:
+def bundle(entry: str) -> str:
     """One script of a module of the page and of all that it imports, the imported first.
 
-    What is imported from ./constants.js is taken from `constants`. The modules keep to what that
-    needs: named imports and exports, and no top-level name twice.
+    What is imported from ./constants.js is taken from ROOMS. The modules keep to what that needs:
+    named imports and exports, and no top-level name twice.
     """
     texts: dict[str, str] = {}
     wanted: set[str] = set()
@@ -70,6 +67,7 @@ def bundle(entry: str, constants: Mapping[str, Any]) -> str:
         texts[name] = f"// --- {name}.js\n{texts.pop(name)}"
 
     visit(entry)
+    constants = {key: value for room in ROOMS for key, value in vars(room).items()}
     head = "".join(f"const {key} = {json.dumps(constants[key])};\n" for key in sorted(wanted))
     script = head + "\n".join(texts.values())
     names = DECLARED.findall(script)
@@ -158,7 +156,7 @@ def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
 def make_page(folder: Path) -> str:
     """The page of the model in a folder; UserError where it can't find cells in fields."""
     card = read_card(folder)
-    files = [folder / f"{name}.tflite" for name in (FIELDS, NAME)]
+    files = [folder / f"{name}.tflite" for name in (detector.NAME, classifier.NAME)]
     for path in files:
         if "fields" not in card or not path.is_file():
             raise UserError(
@@ -166,9 +164,8 @@ def make_page(folder: Path) -> str:
                 "train with train_model.py and --field-epochs above 0, or use the bundled model"
             )
     fields, crops = (path.read_bytes() for path in files)
-    constants = vars(predict) | vars(field_detector)
-    script = enclose(bundle("main", constants))
-    worker = litert_script() + enclose(bundle("worker", constants))
+    script = enclose(bundle("main"))
+    worker = litert_script() + enclose(bundle("worker"))
     style = (PAGE / "page.css").read_text("utf-8")
     parts = {
         "policy": write_policy(script, style),
@@ -193,8 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     folder, notice = choose_model(options.model)
     page = make_page(folder)
-    with written_whole(options.output) as temporary:
-        temporary.write_text(page, "utf-8", newline="\n")
+    write_text(options.output, page)
     if notice:
         say(notice)
     print(f"{options.output}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser")

@@ -32,6 +32,8 @@ BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a net
 MIN_CELL_PX = 10  # pixels of a field across which a red cell can't be told from noise
 MIN_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not counted
 TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
+# A picture of so many cells, and of so many pixels on either side, looks like a whole field.
+FIELD_CELLS, FIELD_SIDE = 4, 256
 SAME_CELL = 0.6  # intersection over union from which two boxes of a label are one cell
 
 

@@ -21,11 +21,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, SAMPLE, only_error, run_script
 
-import field_detector
-import predict
-from field_detector import Detector, decode, level_light, overlap, resize, spread_tiles
-from preprocess_data import read_dataset, read_image, scale_pixels, square_crop
-from train_model import PRETRAINED, Classifier
+from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.detector import Detector, decode, network_size, spread_tiles
+from hematovision.images import level_light, read_image, resize, scale_pixels, square_crop
 
 sys.path.insert(0, str(ROOT / "data"))
 import make_page
@@ -38,7 +36,6 @@ FLAGS = [
 ]  # fmt: skip
 WIDTHS = {"desk": 1280, "phone": 390}
 LEAST = 0.05  # probability from which the page finds cells
-CONSTANTS = vars(predict) | vars(field_detector)
 # Pixels go to the browser and back as base64.
 PASS = """
 const picture = (text, width, height) => (
@@ -82,7 +79,7 @@ def twins(browser) -> Iterator[Callable]:
     """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
     page = browser.new_page()
     page.goto("about:blank")
-    script = PASS + make_page.bundle("detector", CONSTANTS)
+    script = PASS + make_page.bundle("detector")
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
         script,
@@ -143,8 +140,8 @@ class Page:
 
     def fields(self) -> list[dict]:
         return self.page.evaluate(
-            """hematovision.session.fields.map(({name, state, cells, single, cell}) =>
-                 ({name, state, cells, single, cell}))"""
+            """hematovision.session.fields.map(({name, state, cells, single}) =>
+                 ({name, state, cells, single}))"""
         )
 
     def count(self, selector: str) -> int:
@@ -255,7 +252,7 @@ def test_tiles_and_sizes(twins: Callable) -> None:
             named = [[float(v.replace("Infinity", "inf")) for v in tile] for tile in found]
             assert named == wanted, (length, scale)
     for length in (1, 48, 80, 112, 352, 399.99, 400, 1000):
-        assert twins("networkSize", length) == field_detector.network_size(length)
+        assert twins("networkSize", length) == network_size(length)
 
 
 def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: list[Path]) -> None:

@@ -4,14 +4,14 @@
 import { isSliver, median, overlap, side, touches } from "./cells.js";
 import {
   CELL,
-  EVEN,
+  BLANK_SPREAD,
   FIRST_LOOK,
-  LEAST_CELL,
-  LEAST_SHOWN,
+  MIN_CELL_PX,
+  MIN_SHOWN,
   MOST_LOOKS,
   OVERLAP,
-  OVERLAPPING,
-  STRIDE,
+  SAME_CELL,
+  QUARTER,
   TILE,
 } from "./constants.js";
 import { clamp, cut, levelLight, resize, round, spread } from "./images.js";
@@ -56,16 +56,16 @@ function isPeak(answer, depth, w, h, x, y, label) {
 }
 
 /**
- * Cells from the network's answer to a picture of `width` x `height`, from probability `least` up;
- * of boxes of one label that overlap by more than OVERLAPPING the most likely stays.
+ * Cells from the network's answer to a picture of `width` x `height`, from `minProbability` up;
+ * of boxes of one label that overlap by more than SAME_CELL the most likely stays.
  * @param {Float32Array} answer @param {number} labels @param {number} width @param {number} height
- * @param {number} least @returns {Found[]}
+ * @param {number} minProbability @returns {Found[]}
  */
-export function decode(answer, labels, width, height, least) {
-  const w = width / STRIDE;
-  const h = height / STRIDE;
+export function decode(answer, labels, width, height, minProbability) {
+  const w = width / QUARTER;
+  const h = height / QUARTER;
   const depth = labels + 4;
-  const lowest = Math.fround(least);
+  const lowest = Math.fround(minProbability);
   /** @type {Found[]} */
   const found = [];
   for (let y = 0; y < h; y++) {
@@ -77,7 +77,7 @@ export function decode(answer, labels, width, height, least) {
         const [left, top, right, bottom] = answer.subarray(at + labels, at + depth);
         const corners = [x + 0.5 - left, y + 0.5 - top, x + 0.5 + right, y + 0.5 + bottom];
         const box = /** @type {Box} */ (
-          corners.map((corner, i) => clamp(corner * STRIDE, 0, i % 2 ? height : width))
+          corners.map((corner, i) => clamp(corner * QUARTER, 0, i % 2 ? height : width))
         );
         found.push({ box, label, probability });
       }
@@ -86,7 +86,7 @@ export function decode(answer, labels, width, height, least) {
   /** @type {Found[]} */
   const kept = [];
   for (const cell of byProbability(found)) {
-    const again = kept.some((k) => k.label === cell.label && overlap(k.box, cell.box) > OVERLAPPING);
+    const again = kept.some((k) => k.label === cell.label && overlap(k.box, cell.box) > SAME_CELL);
     if (!again) kept.push(cell);
   }
   return kept;
@@ -108,13 +108,13 @@ export function spreadTiles(length, scale) {
 }
 
 /**
- * Every cell of a field whose red cells are `cell` pixels across, from probability `least` up.
- * @param {Run} run @param {number} labels @param {Picture} image @param {number} cell
- * @param {number} least @param {(part: number) => Promise<void>} [tell] told what part is done
+ * Every cell of a field whose red cells are `cellPx` pixels across, from `minProbability` up.
+ * @param {Run} run @param {number} labels @param {Picture} image @param {number} cellPx
+ * @param {number} minProbability @param {(part: number) => Promise<void>} [tell] told what part is done
  * @returns {Promise<Found[]>}
  */
-export async function findCells(run, labels, image, cell, least, tell) {
-  const scale = CELL / cell;
+export async function findCells(run, labels, image, cellPx, minProbability, tell) {
+  const scale = CELL / cellPx;
   const columns = spreadTiles(image.width, scale);
   const rows = spreadTiles(image.height, scale);
   /** @type {Found[]} */
@@ -127,7 +127,7 @@ export async function findCells(run, labels, image, cell, least, tell) {
       const height = networkSize(tile.height * scale);
       const answer = await run(resize(tile, width, height));
       const [sx, sy] = [tile.width / width, tile.height / height];
-      for (const one of decode(answer, labels, width, height, least)) {
+      for (const one of decode(answer, labels, width, height, minProbability)) {
         const [a, b, c, d] = one.box;
         /** @type {Box} */
         const box = [a * sx + left, b * sy + top, c * sx + left, d * sy + top];
@@ -146,10 +146,10 @@ export async function findCells(run, labels, image, cell, least, tell) {
  * @param {Run} run @param {Picture} image
  * @param {number[]} typical side of a cell of each label in parts of a red cell's
  */
-export async function estimateCell(run, image, typical) {
+export async function estimateCellPx(run, image, typical) {
   const { width, height } = image;
   let guess = (CELL * Math.max(width, height)) / FIRST_LOOK;
-  let cell = guess;
+  let cellPx = guess;
   for (let look = 0; look < MOST_LOOKS; look++) {
     const reach = Math.max(1, round((FIRST_LOOK * guess) / CELL));
     const [w, h] = [Math.min(width, reach), Math.min(height, reach)];
@@ -161,16 +161,40 @@ export async function estimateCell(run, image, typical) {
     const whole = inside.length >= 3 ? inside : cells;
     if (whole.length === 0) {
       guess /= 2.5;
-      if (guess < LEAST_CELL) break;
+      if (guess < MIN_CELL_PX) break;
       continue;
     }
-    cell = median(whole.map((c) => side(c.box) / typical[c.label]));
-    const change = Math.abs(Math.log(cell / guess));
+    cellPx = median(whole.map((c) => side(c.box) / typical[c.label]));
+    const change = Math.abs(Math.log(cellPx / guess));
     const conviction = median(whole.map((c) => c.probability));
     if (change < 0.1 || (change < 0.45 && conviction >= 0.45)) break;
-    guess = cell;
+    guess = cellPx;
   }
-  return cell;
+  return cellPx;
+}
+
+/**
+ * The cells of a field as it was photographed, the most probable first.
+ * @param {Run} run @param {Picture} image
+ * @param {number[]} typical side of a cell of each label in parts of a red cell's
+ * @param {number[]} lowest probability from which those of each label are listed
+ * @param {(part: number) => Promise<void>} [tell]
+ * @returns {Promise<{cells: Found[], cellPx: number | null}>} `cellPx`: pixels across a red cell
+ */
+export async function findInField(run, image, typical, lowest, tell) {
+  if (spread(image) < BLANK_SPREAD) return { cells: [], cellPx: null };
+  const levelled = levelLight(image);
+  await tell?.(0);
+  const cellPx = await estimateCellPx(run, levelled, typical);
+  await tell?.(0);
+  const least = Math.min(...lowest);
+  const cells = await findCells(run, typical.length, levelled, cellPx, least, tell);
+  const kept = cells.filter((one) => {
+    const small = typical[one.label] < 2 * MIN_SHOWN; // a platelet is no sliver
+    const sliver = isSliver(one.box, image.width, image.height, 0.9 * MIN_SHOWN * cellPx);
+    return one.probability >= lowest[one.label] && (small || !sliver);
+  });
+  return { cells: kept, cellPx };
 }
 
 /** The exported network and its card. */
@@ -185,27 +209,13 @@ export class Detector {
 
   /**
    * The cells of a field, the most probable first: those from their label's threshold up, and the
-   * less certain ones from probability `least` up.
-   * @param {Picture} image @param {number} least
+   * less certain ones from `minProbability` up.
+   * @param {Picture} image @param {number} minProbability
    * @param {(part: number) => Promise<void>} [tell]
-   * @returns {Promise<{cells: Found[], cell: number | null}>} `cell`: pixels across a red cell
    */
-  async find(image, least, tell) {
-    if (spread(image) < EVEN) return { cells: [], cell: null };
-    const levelled = levelLight(image);
-    await tell?.(0);
-    const cell = await estimateCell(this.run, levelled, this.typical);
-    await tell?.(0);
-    const lowest = this.thresholds.map((threshold) => Math.min(threshold, least));
-    const labels = this.labels.length;
-    const cells = await findCells(this.run, labels, levelled, cell, Math.min(...lowest), tell);
-    const thinnest = 0.9 * LEAST_SHOWN * cell;
-    const kept = cells.filter((one) => {
-      const small = this.typical[one.label] < 2 * LEAST_SHOWN; // a platelet is no sliver
-      const sliver = isSliver(one.box, image.width, image.height, thinnest);
-      return one.probability >= lowest[one.label] && (small || !sliver);
-    });
-    return { cells: kept, cell };
+  find(image, minProbability, tell) {
+    const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
+    return findInField(this.run, image, this.typical, lowest, tell);
   }
 
   /** Whether a cell is certain enough to be counted. @param {Found} cell */

@@ -2,8 +2,9 @@
  * What is taken away: tables, the picture with its boxes, boxes that train the next model.
  */
 import { wholePixels } from "./cells.js";
+import { COLUMNS } from "./constants.js";
 import { decodePicture } from "./pictures.js";
-import { changes, count, counted } from "./session.js";
+import { changes, count, counted, live } from "./session.js";
 import { text } from "./texts.js";
 import { isDark } from "./view.js";
 import { makeZip } from "./zip.js";
@@ -31,25 +32,29 @@ function pixels(field, cell) {
   return [Math.max(0, x0), Math.max(0, y0), Math.min(field.width, x1), Math.min(field.height, y1)];
 }
 
-/**
- * The columns of `predict.py --output`'s cells.csv. What a person said has no probability.
- * @param {Session} session
- */
+/** What predict.py's cells.csv says of a cell. @param {Field} field @param {Cell} cell */
+function describeCell(field, cell) {
+  const [xmin, ymin, xmax, ymax] = pixels(field, cell);
+  const said = cell.origin?.label === cell.label && cell.origin.counted === cell.counted;
+  return {
+    image: field.name,
+    label: cell.label,
+    probability: said && cell.probability !== null ? cell.probability.toFixed(4) : "", // by hand
+    ...{ xmin, ymin, xmax, ymax },
+    area_px: (xmax - xmin) * (ymax - ymin),
+    counted: cell.counted ? "True" : "False",
+  };
+}
+
+/** cells.csv of `predict.py --output`. What a person said has no probability. @param {Session} session */
 export function cellsCsv(session) {
-  const header = "image,label,probability,xmin,ymin,xmax,ymax,area_px,counted".split(",");
   const rows = session.found.flatMap((field) =>
-    field.cells
-      .filter((cell) => !cell.deleted && session.isListed(cell))
-      .map((cell) => {
-        const [x0, y0, x1, y1] = pixels(field, cell);
-        const said = cell.origin?.label === cell.label && cell.origin.counted === cell.counted;
-        const probability = said && cell.probability !== null ? cell.probability.toFixed(4) : "";
-        const area = (x1 - x0) * (y1 - y0);
-        const sure = cell.counted ? "True" : "False";
-        return [field.name, cell.label, probability, x0, y0, x1, y1, area, sure];
-      }),
+    live(field)
+      .filter((cell) => session.isListed(cell))
+      .map((cell) => describeCell(field, cell)),
   );
-  return csv([header, ...rows]);
+  const columns = /** @type {(keyof ReturnType<typeof describeCell>)[]} */ (COLUMNS);
+  return csv([columns, ...rows.map((values) => columns.map((column) => values[column]))]);
 }
 
 /** The columns of summary.csv, and how many cells were changed by hand. @param {Session} session */

@@ -242,7 +242,7 @@ export function levelLight(image) {
   const tables = [0, 1, 2].map((c) => {
     const levels = Uint8Array.from({ length: width * height }, (_, i) => small.data[3 * i + c]);
     const white = Math.max(percentile(levels.sort(), 0.95), 48);
-    return Uint8Array.from({ length: 256 }, (_, level) => clamp(level * (GROUND / white), 0, 255));
+    return Uint8Array.from({ length: 256 }, (_, level) => clamp(level * (round(255 * GROUND) / white), 0, 255));
   });
   return { ...image, tables };
 }

@@ -12,7 +12,7 @@ import { text } from "./texts.js";
 /** @typedef {import("./session.js").Field} Field */
 /** @typedef {import("./cells.js").Box} Box */
 
-const LEAST = 0.05; // probability from which cells are found that may be shown, uncounted
+const MIN_PROBABILITY = 0.05; // probability from which cells are found that may be shown, uncounted
 
 /** @param {unknown} error */
 export const reasonOf = (error) => (error instanceof Error ? error.message : String(error));
@@ -69,7 +69,7 @@ export class Intake {
   /** @param {any} parts @returns {Field} */
   makeField(parts) {
     const url = URL.createObjectURL(parts.blob);
-    const fresh = { kind: "auto", state: "waiting", cells: [], single: null, cell: null };
+    const fresh = { kind: "auto", state: "waiting", cells: [], single: null, cellPx: null };
     return { ...fresh, opened: Date.now(), ...parts, url };
   }
 
@@ -138,7 +138,7 @@ export class Intake {
     const image = readPixels(bitmap);
     bitmap.close();
     if (given) throw new Cancelled();
-    const how = { kind: field.kind, least: LEAST };
+    const how = { kind: field.kind, minProbability: MIN_PROBABILITY };
     const asked = this.engine.ask("look", image, how, {
       progress(part) {
         byId("progress").value = part;
@@ -159,7 +159,7 @@ export class Intake {
   /** What the field network found. @param {any} field @param {any} message */
   setCells(field, message) {
     field.single = null;
-    field.cell = message.cell;
+    field.cellPx = message.cellPx;
     field.cells = message.cells.map((/** @type {Cell} */ cell) => {
       const { label, box, counted } = cell;
       return this.session.makeCell({ ...cell, origin: { label, box, counted } });

@@ -4,7 +4,7 @@
  * LiteRT.js can't resize an input. So a model whose sizes are left open is rewritten, before it is
  * compiled, to those that it shall have, and a few of the compiled ones are kept.
  */
-import { MOST_SIZES, STRIDE } from "./constants.js";
+import { MOST_SHAPES, QUARTER } from "./constants.js";
 
 /**
  * What is used of LiteRT.js (https://www.npmjs.com/package/@litertjs/core), which the page builder
@@ -81,7 +81,7 @@ export function setSize(model, height, width) {
       const dimensions = flat.number(shape);
       let size = dimensions === 2 ? [1, flat.number(shape + 8)] : [1];
       if (dimensions === 4) {
-        const step = end === INPUTS ? 1 : STRIDE;
+        const step = end === INPUTS ? 1 : QUARTER;
         size = [1, height / step, width / step, flat.number(shape + 16)];
       }
       flat.write(shape, size);
@@ -92,7 +92,7 @@ export function setSize(model, height, width) {
 }
 
 /**
- * A network that takes pictures of any size: kept compiled for the MOST_SIZES last ones.
+ * A network that takes pictures of any size: kept compiled for the MOST_SHAPES last ones.
  * @param {Uint8Array} model
  * @returns {(pixels: Float32Array, height: number, width: number) => Promise<Float32Array[]>}
  */
@@ -105,7 +105,7 @@ export function openNetwork(model) {
     kept.delete(size); // and set again: the one used last stands last
     if (!compiled) {
       const [oldest] = kept.keys();
-      if (kept.size >= MOST_SIZES) {
+      if (kept.size >= MOST_SHAPES) {
         kept.get(oldest)?.delete();
         kept.delete(oldest);
       }

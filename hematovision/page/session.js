@@ -47,6 +47,7 @@ import { isRbc } from "./cells.js";
  * @property {"waiting" | "looking" | "done" | "failed" | "cancelled"} state
  * @property {Cell[]} cells
  * @property {any} single what the picture shows, if it is a single cell
+ * @property {number | null} cellPx pixels across a red cell, as the first looks estimate it
  */
 
 /** @typedef {{field: Field, before: Cell[], after: Cell[], what: string}} Edit */

@@ -97,9 +97,9 @@ export class Storage {
   /** @param {Field} field */
   async keepNow(field) {
     clearTimeout(this.pending.get(field.key));
-    const { key, name, width, height, kind, state, cells, single, cell, opened } =
+    const { key, name, width, height, kind, state, cells, single, cellPx, opened } =
       /** @type {any} */ (field);
-    const record = { key, name, width, height, kind, state, cells, single, cell, opened };
+    const record = { key, name, width, height, kind, state, cells, single, cellPx, opened };
     const model = this.model;
     const written = await this.write(["fields"], (fields) => fields.put({ ...record, model }));
     if (written) this.unwritten.delete(key);

@@ -2,7 +2,7 @@
  * What runs beside the page, so that it stays alive: pictures in, cells out, one after the other.
  */
 import { Classifier } from "./classifier.js";
-import { FEW, LARGE } from "./constants.js";
+import { FIELD_CELLS, FIELD_SIDE } from "./constants.js";
 import { Detector } from "./detector.js";
 import { openNetwork, startLiteRt, unpack } from "./litert.js";
 
@@ -13,7 +13,7 @@ import { openNetwork, startLiteRt, unpack } from "./litert.js";
  * What the page asks: to start; to `look` at a picture, whole; to name the one cell in a `segment`;
  * to cancel what it asked under a number.
  * @typedef {{type: "start", card: any, networks: {fields: string, crops: string}, wasm: string}} Start
- * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind, least: number}} Ask
+ * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind, minProbability: number}} Ask
  */
 
 class Cancelled extends Error {}
@@ -51,17 +51,17 @@ async function breathe(id) {
  * network thinks of each cell found.
  * @param {Ask} asked
  */
-async function look({ id, image, kind, least }) {
+async function look({ id, image, kind, minProbability }) {
   /** @param {number} part */
   const tell = async (part) => {
     postMessage({ type: "progress", id, part });
     await breathe(id);
   };
-  const small = Math.min(image.width, image.height) < LARGE;
+  const small = Math.min(image.width, image.height) < FIELD_SIDE;
   let field = null;
   if (kind === "field" || (kind === "auto" && !small)) {
-    field = await detector.find(image, least, tell);
-    const few = field.cells.filter((cell) => detector.isCounted(cell)).length < FEW;
+    field = await detector.find(image, minProbability, tell);
+    const few = field.cells.filter((cell) => detector.isCounted(cell)).length < FIELD_CELLS;
     if (kind === "auto" && few) field = null;
   }
   if (!field) {
@@ -70,7 +70,7 @@ async function look({ id, image, kind, least }) {
   }
   const cells = field.cells.map((cell) => ({ ...cell, counted: detector.isCounted(cell) }));
   const labelled = cells.map((cell) => ({ ...cell, label: detector.labels[cell.label] }));
-  postMessage({ type: "found", id, cells: labelled, cell: field.cell });
+  postMessage({ type: "found", id, cells: labelled, cellPx: field.cellPx });
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
     const second = await classifier.answerBox(image, cell.box);
