@@ -22,6 +22,7 @@ import pytest
 from conftest import ROOT, SAMPLE, only_error, run_script
 
 from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.dataset import read_boxes
 from hematovision.detector import Detector, decode, network_size, spread_tiles
 from hematovision.images import level_light, read_image, resize, scale_pixels, square_crop
 
@@ -289,7 +290,6 @@ def test_fields_as_predict_finds_them(
     open_page: Callable[..., Page], field_files: list[Path], detector: Detector
 ) -> None:
     page = open_page()
-    page.page.evaluate("document.querySelector('#kind').value = 'field'")
     page.open(*field_files)
     found = page.fields()
     assert [field["name"] for field in found] == [path.name for path in field_files]
@@ -309,3 +309,52 @@ def test_fields_as_predict_finds_them(
     print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
     assert cells > 10 * len(found)
     assert shift <= 0.05 and gap <= 1e-3
+
+
+def test_crops_as_predict_names_them(open_page: Callable[..., Page]) -> None:
+    classifier = Classifier.load(PRETRAINED)
+    segments = list(cut_segments(40))
+    assert len(segments) == 40
+    page = open_page()
+    files = [
+        {
+            "name": f"{k}.png",
+            "mimeType": "image/png",
+            "buffer": cv2.imencode(".png", segment[..., ::-1])[1].tobytes(),
+        }
+        for k, segment in enumerate(segments)
+    ]
+    page.open(*files)
+    gap = 0.0
+    for segment, field in zip(segments, page.fields(), strict=True):
+        wanted, found = classifier.answer(classifier.crop(segment)), field["single"]
+        assert found["label"] == wanted["label"]
+        assert found["uncertain"] == wanted["uncertain"]
+        assert list(found["probabilities"]) == list(wanted["probabilities"])
+        apart = [found["probabilities"][k] - p for k, p in wanted["probabilities"].items()]
+        gap = max(gap, *map(abs, apart))
+        assert found["probability"] == found["probabilities"][found["label"]]
+    print(f"40 crops: probabilities within {gap:.2g}")
+    assert gap <= 1e-3
+
+
+def cut_segments(n: int) -> Iterator[np.ndarray]:
+    """Cells of all labels and laboratories at hand, noise among them, too small to be a field."""
+    labs = [SHARED / lab for lab in ("bccd", "raabin", "pbc")]
+    roots = [lab for lab in labs if lab.is_dir()] or [SAMPLE]
+    rng = np.random.default_rng(3)
+    yield rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    cut, k = 1, 0
+    while cut < n:
+        root = roots[k % len(roots)]
+        fields = sorted((root / "Annotations").glob("*.xml"))
+        boxes = read_boxes(fields[(k * 7) % len(fields)])
+        picture = next((root / "JPEGImages").glob(f"{fields[(k * 7) % len(fields)].stem}.*"))
+        k += 1
+        # One of each label of a field, so that the rare ones come too.
+        by_label = {label: [round(v) for v in box] for label, box in boxes}
+        for x0, y0, x1, y1 in by_label.values():
+            segment = read_image(picture)[max(0, y0) : y1, max(0, x0) : x1]
+            if cut < n and segment.size and min(segment.shape[:2]) < 256:
+                cut += 1
+                yield segment

@@ -53,7 +53,8 @@ export function cellsCsv(session) {
       .filter((cell) => session.isListed(cell))
       .map((cell) => describeCell(field, cell)),
   );
-  const columns = /** @type {(keyof ReturnType<typeof describeCell>)[]} */ (COLUMNS);
+  /** @type {(keyof ReturnType<typeof describeCell>)[]} */
+  const columns = COLUMNS;
   return csv([columns, ...rows.map((values) => columns.map((column) => values[column]))]);
 }
 

@@ -152,7 +152,7 @@ export class Intake {
     else this.setSeconds(field, answer.seconds);
     field.state = "done";
     const seconds = ((performance.now() - start) / 1000).toFixed(2);
-    tell(text("took", { name, seconds }));
+    tell(image.seeThrough ? text("seeThrough", { name }) : text("took", { name, seconds }));
     this.storage.keep(field);
   }
 
@@ -173,7 +173,7 @@ export class Intake {
     for (const [k, second] of seconds.entries()) {
       const cell = field.cells[k];
       cell.second = second;
-      const white = isWhite(cell.label) && types.includes(second.label);
+      const white = second && isWhite(cell.label) && types.includes(second.label);
       if (white) cell.proposed = cell.type = second.label;
     }
   }

@@ -109,10 +109,9 @@ export function openNetwork(model) {
         kept.get(oldest)?.delete();
         kept.delete(oldest);
       }
+      const sized = setSize(model, height, width);
       // @ts-ignore: the builder puts LiteRt before this
-      compiled = /** @type {Compiled} */ (
-        await LiteRt.loadAndCompile(setSize(model, height, width), { accelerator: "wasm" })
-      );
+      compiled = /** @type {Compiled} */ (await LiteRt.loadAndCompile(sized, { accelerator: "wasm" }));
     }
     kept.set(size, compiled);
     // @ts-ignore

@@ -6,28 +6,50 @@ import { text } from "./texts.js";
 
 /** @typedef {import("./images.js").Picture} Picture */
 /** @typedef {{width: number, height: number}} Size */
+/** @typedef {Size & {whole: boolean}} Header what the first bytes say, and whether all are there */
 
 /** @param {Uint8Array} bytes @param {number} at @param {string} letters */
 const holds = (bytes, at, letters) => [...letters].every((c, i) => bytes[at + i] === c.charCodeAt(0));
 
-/** The size in a JPEG's frame header (ITU-T T.81, B.2.2). @param {DataView} view @returns {Size | null} */
-function jpegSize(view) {
-  for (let at = 2; at + 9 < view.byteLength; ) {
-    const marker = view.getUint16(at);
-    if (marker < 0xff00) return null;
-    const low = marker & 0xff;
-    if (low >= 0xc0 && low <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(low)) {
-      return { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
-    }
-    const bare = low === 0xff || low === 1 || (low >= 0xd0 && low <= 0xd8);
-    at += low === 0xff ? 1 : bare ? 2 : 2 + view.getUint16(at + 2);
+/**
+ * What a JPEG's markers say (ITU-T T.81, B.1.1). It is whole where its end marker comes after its
+ * scans; phones append films after that, and thumbnails before it have an end of their own.
+ * @param {Uint8Array} bytes @param {DataView} view @returns {Header | null}
+ */
+function readJpeg(bytes, view) {
+  /** @type {Size | null} */
+  let size = null;
+  let scanned = false;
+  for (let at = 2; at + 1 < bytes.length; ) {
+    const marker = bytes[at] === 0xff ? bytes[at + 1] : 0;
+    const inScan = marker === 0 || (marker >= 0xd0 && marker <= 0xd7);
+    if (inScan && !scanned) return null;
+    if (marker === 0xd9) return size && { ...size, whole: scanned };
+    if (marker === 0xff) at += 1;
+    else if (inScan) at = Math.max(bytes.indexOf(0xff, at + 1), 0) || bytes.length;
+    else if (at + 9 < bytes.length) {
+      if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+        size = { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
+      }
+      scanned ||= marker === 0xda;
+      at += 2 + view.getUint16(at + 2);
+    } else break;
   }
-  return null;
+  return size && { ...size, whole: false };
 }
 
-/** @param {Uint8Array} bytes @param {DataView} view @returns {Size | null} */
+/** @param {Uint8Array} bytes @param {DataView} view @returns {Header} */
+function readBmp(bytes, view) {
+  const width = view.getInt32(18, true);
+  const height = Math.abs(view.getInt32(22, true));
+  const packed = view.getUint32(30, true) !== 0;
+  const line = 4 * Math.ceil((width * view.getUint16(28, true)) / 32);
+  const whole = packed || bytes.length >= view.getUint32(10, true) + line * height;
+  return { width, height, whole };
+}
+
+/** @param {Uint8Array} bytes @param {DataView} view @returns {Size} */
 function webpSize(bytes, view) {
-  if (bytes.length < 30) return null;
   /** @param {number} at */
   const three = (at) => view.getUint16(at, true) + 65536 * bytes[at + 2];
   if (holds(bytes, 12, "VP8X")) return { width: three(24) + 1, height: three(27) + 1 };
@@ -38,10 +60,10 @@ function webpSize(bytes, view) {
   return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
 }
 
-/** Whether letters or bytes stand in the last kilobyte. @param {Uint8Array} bytes @param {string} letters */
-function endsWith(bytes, letters) {
-  for (let at = Math.max(0, bytes.length - 1024); at <= bytes.length - letters.length; at++) {
-    if (holds(bytes, at, letters)) return true;
+/** @param {Uint8Array} bytes */
+function endsPng(bytes) {
+  for (let at = bytes.length - 4; at >= Math.max(0, bytes.length - 1024); at--) {
+    if (holds(bytes, at, "IEND")) return true;
   }
   return false;
 }
@@ -58,27 +80,27 @@ export function inspect(bytes, name) {
     throw Error(text("tiff", { name }));
   }
   if (holds(bytes, 4, "ftyphe") || holds(bytes, 4, "ftypmif")) throw Error(text("heic", { name }));
-  /** @type {Size | null} */
-  let size = null;
   let type = "";
-  let end = "";
+  /** @type {Header | null} */
+  let header = null;
   if (holds(bytes, 0, "\xff\xd8\xff")) {
-    [type, size, end] = ["image/jpeg", jpegSize(view), "\xff\xd9"];
+    [type, header] = ["image/jpeg", readJpeg(bytes, view)];
   } else if (holds(bytes, 0, "\x89PNG") && bytes.length > 24) {
-    [type, end] = ["image/png", "IEND"];
-    size = { width: view.getUint32(16), height: view.getUint32(20) };
-  } else if (holds(bytes, 0, "RIFF") && holds(bytes, 8, "WEBP")) {
-    [type, size] = ["image/webp", webpSize(bytes, view)];
-  } else if (holds(bytes, 0, "BM") && bytes.length > 26) {
-    type = "image/bmp";
-    size = { width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
+    const size = { width: view.getUint32(16), height: view.getUint32(20) };
+    [type, header] = ["image/png", { ...size, whole: endsPng(bytes) }];
+  } else if (holds(bytes, 0, "RIFF") && holds(bytes, 8, "WEBP") && bytes.length > 30) {
+    const whole = bytes.length >= view.getUint32(4, true) + 8;
+    [type, header] = ["image/webp", { ...webpSize(bytes, view), whole }];
+  } else if (holds(bytes, 0, "BM") && bytes.length > 54) {
+    [type, header] = ["image/bmp", readBmp(bytes, view)];
   } else {
     throw Error(text("notPicture", { name }));
   }
-  if (end && !endsWith(bytes, end)) throw Error(text("short", { name }));
-  if (!size || !size.width || !size.height) throw Error(text("unreadable", { name }));
-  if (size.width * size.height > MOST_PIXELS) {
-    throw Error(text("tooLarge", { name, ...size, most: MOST_PIXELS.toLocaleString("en") }));
+  if (header && !header.whole) throw Error(text("short", { name }));
+  if (!header?.width || !header.height) throw Error(text("unreadable", { name }));
+  const { width, height } = header;
+  if (width * height > MOST_PIXELS) {
+    throw Error(text("tooLarge", { name, width, height, most: MOST_PIXELS.toLocaleString("en") }));
   }
   return type;
 }
@@ -102,7 +124,7 @@ export async function decodePicture(blob, name) {
 /**
  * The pixels of a part of a bitmap, without the fourth channel; in strips, since canvases are small.
  * @param {ImageBitmap} bitmap @param {[number, number, number, number]} [part] left, top, width, height
- * @returns {Picture}
+ * @returns {Picture & {seeThrough: boolean}}
  */
 export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
   const [left, top, width, height] = part;
@@ -111,6 +133,7 @@ export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height: rows });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw Error("no canvas");
+  let seeThrough = false;
   for (let y = 0, to = 0; y < height; y += rows) {
     const high = Math.min(rows, height - y);
     context.clearRect(0, 0, width, rows);
@@ -120,9 +143,10 @@ export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
       data[to++] = rgba[i];
       data[to++] = rgba[i + 1];
       data[to++] = rgba[i + 2];
+      seeThrough ||= rgba[i + 3] < 255;
     }
   }
-  return { data, width, height };
+  return { data, width, height, seeThrough };
 }
 
 /** What names a file's content, whatever its name. @param {Uint8Array} bytes @returns {Promise<string>} */

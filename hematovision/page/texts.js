@@ -101,7 +101,7 @@ export const TEXTS = {
   empty: "{name}: the file is empty",
   tooLarge: "{name}: {width} × {height} pixels are more than {most}; cut the slide into fields",
   notKept: "Corrections can't be kept in this browser ({why}): save them before you close the page.",
-  transparent: "{name}: has see-through parts, which are taken as they are stored",
+  seeThrough: "{name}: has see-through parts; the terminal may see other colours there",
 
   single: "{label}, probability {probability}",
   unlike: "unlike any cell the model has learnt",

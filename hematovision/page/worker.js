@@ -48,7 +48,7 @@ async function breathe(id) {
 
 /**
  * Find the cells of a field, or name the one cell that a picture shows; then say what the crop
- * network thinks of each cell found.
+ * network thinks of each cell that is counted.
  * @param {Ask} asked
  */
 async function look({ id, image, kind, minProbability }) {
@@ -73,8 +73,8 @@ async function look({ id, image, kind, minProbability }) {
   postMessage({ type: "found", id, cells: labelled, cellPx: field.cellPx });
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
-    const second = await classifier.answerBox(image, cell.box);
-    seconds.push({ label: second.label, uncertain: second.uncertain });
+    const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
+    seconds.push(second && { label: second.label, uncertain: second.uncertain });
     if (n % 16 === 15) await breathe(id);
   }
   postMessage({ type: "answer", id, seconds });
