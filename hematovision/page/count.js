@@ -36,7 +36,12 @@ export function showCounts(session, field) {
   const done = field?.state === "done";
   const size = field ? text("sized", { width: field.width, height: field.height }) : "";
   const doubt = field ? session.doubtful(field).length : 0;
-  const tally = done && !single ? text("tally", { n: counted(field).length, doubt }) : "";
+  let tally = "";
+  if (single) {
+    const all = Object.entries(single.probabilities);
+    const list = all.map(([label, p]) => `${nameOf(label)} ${p.toFixed(3)}`).join(", ");
+    tally = text("others", { list });
+  } else if (done) tally = text("tally", { n: counted(field).length, doubt });
   byId("details").textContent = `${size} ${tally}`.trim();
   byId("kind-line").hidden = !field;
   if (field) byId("kind").value = field.kind;

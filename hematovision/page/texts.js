@@ -28,7 +28,7 @@ export const TEXTS = {
   panel: "Results",
   fields: "Pictures",
   tabCount: "Count",
-  tabReview: "Look again",
+  tabReview: "Review",
   tabDifferential: "Differential",
   tabSizes: "Sizes",
   tabHelp: "Keys",
@@ -104,6 +104,7 @@ export const TEXTS = {
   seeThrough: "{name}: has see-through parts; the terminal may see other colours there",
 
   single: "{label}, probability {probability}",
+  others: "Probabilities: {list}.",
   unlike: "unlike any cell the model has learnt",
   sized: "{width} × {height} pixels.",
   tally: "One cell, {doubt} to look at again.|{n} cells, {doubt} to look at again.",
