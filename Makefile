@@ -16,7 +16,7 @@ PY := $(BIN)/python
 
 .PHONY: run test bench page clean
 
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt requirements-predict.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

@@ -182,8 +182,8 @@ class FieldSplit(NamedTuple):
 
     def read(self, labels: Sequence[str]) -> Iterator[AnnotatedField]:
         """Each field with its boxes; those of other labels than `labels` are left out."""
-        known = {label: k for k, label in enumerate(labels)}
-        code = np.array([known.get(label, -1) for label in self.label.tolist()], int)
+        index = {label: k for k, label in enumerate(labels)}
+        code = np.array([index.get(label, -1) for label in self.label.tolist()], int)
         for i, (name, start, end) in enumerate(
             zip(self.name.tolist(), [0, *self.end], self.end, strict=False)
         ):

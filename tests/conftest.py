@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
+
+from hematovision.archive import Split, load_archive
+from hematovision.classifier import PRETRAINED
+from hematovision.dataset import Field, clip_boxes, read_boxes, read_dataset
+from hematovision.images import read_image
+from hematovision.training.backbone import start_tensorflow
+from hematovision.training.field_views import TrainingField
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample"
@@ -19,22 +31,26 @@ BCCD = ROOT.parent / "shared" / "bccd"
 Box = tuple[str, int, int, int, int]
 # What is drawn for a label, in RGB: a smear's colours, roughly.
 COLOURS = {"RBC": (205, 120, 125), "WBC": (95, 60, 150), "Platelets": (150, 90, 170)}
-GROUND = (228, 214, 222)
-BOXES: list[Box] = [
-    ("RBC", 10, 10, 50, 48),
-    ("RBC", 60, 14, 98, 54),
-    ("WBC", 20, 100, 74, 160),
-    ("Platelets", 120, 20, 136, 38),
-]
+GROUND_COLOUR = (228, 214, 222)
+RBC: Box = ("RBC", 10, 10, 50, 48)
+WBC: Box = ("WBC", 20, 100, 74, 160)
+PLATELET: Box = ("Platelets", 120, 20, 136, 38)
+BOXES: list[Box] = [RBC, ("RBC", 60, 14, 98, 54), WBC, PLATELET]
+# The labels of BCCD and the sample, in order; which are red; how large their cells are in red ones.
+LABELS = ["Platelets", "RBC", "WBC"]
+RED = np.array([False, True, False])
+TYPICAL = np.array([0.4, 1.0, 1.85])
+# What metrics.json holds at least, by the contract, and which of it are the headline figures.
+CONTRACT_KEYS = {
+    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision",
+    "mcc", "brier", "ece", "threshold", "confusion_matrix", "classes", "support", "ci95",
+}  # fmt: skip
+HEADLINE = CONTRACT_KEYS - {"threshold", "confusion_matrix", "classes", "support", "ci95"}
 
 
 def voc_xml(boxes: Sequence[Box], size: tuple[int, int] = (240, 180)) -> str:
     """A Pascal VOC annotation of boxes (label, xmin, ymin, xmax, ymax), without a namespace."""
-    objects = "".join(
-        f"<object><name>{label}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
-        f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
-        for label, x0, y0, x1, y1 in boxes
-    )
+    objects = "".join(box_xml(*corners, label) for label, *corners in boxes)
     width, height = size
     return (
         f"<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
@@ -42,15 +58,47 @@ def voc_xml(boxes: Sequence[Box], size: tuple[int, int] = (240, 180)) -> str:
     )
 
 
+def box_xml(xmin: object, ymin: object, xmax: object, ymax: object, name: str = "RBC") -> str:
+    """One object of a Pascal VOC annotation; its corners may be anything."""
+    corners = zip(("xmin", "ymin", "xmax", "ymax"), (xmin, ymin, xmax, ymax), strict=True)
+    inner = "".join(f"<{k}>{v}</{k}>" for k, v in corners)
+    return f"<object><name>{name}</name><bndbox>{inner}</bndbox></object>"
+
+
 def draw_field(boxes: Sequence[Box], size: tuple[int, int] = (240, 180), seed: int = 0):
     """A field (height, width, 3) uint8 RGB: a noisy pale ground with an ellipse in each box."""
     width, height = size
-    image = np.full((height, width, 3), GROUND, np.uint8)
+    image = np.full((height, width, 3), GROUND_COLOUR, np.uint8)
     for label, x0, y0, x1, y1 in boxes:
         centre, axes = ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2, (y1 - y0) // 2)
         cv2.ellipse(image, centre, axes, 0, 0, 360, COLOURS.get(label, (120, 100, 90)), -1)
     noise = np.random.default_rng(seed).integers(-4, 5, image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def write_png(path: Path, picture: np.ndarray) -> Path:
+    """Write grey (h, w), RGB or RGBA (h, w, 3 or 4) of 8 or 16 bit; or as another suffix says."""
+    if picture.ndim == 3:
+        picture = picture[..., [2, 1, 0, 3][: picture.shape[2]]]
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    return path
+
+
+def decode_rgb(path: Path) -> np.ndarray:
+    """An image in RGB, read by another way than the scripts'."""
+    return cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def write_lists(root: Path, **stems: str) -> None:
+    """Official lists: ``write_lists(root, train="a b", val="c", test="d")``."""
+    folder = root / "ImageSets" / "Main"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, names in stems.items():
+        (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in names.split()))
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture
@@ -66,13 +114,27 @@ def voc_dataset(tmp_path: Path) -> Callable[..., Path]:
         for folder in ("JPEGImages", "Annotations"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for seed, (stem, boxes) in enumerate(fields.items()):
-            image = cv2.cvtColor(draw_field(boxes, seed=seed), cv2.COLOR_RGB2BGR)
-            data = cv2.imencode(suffix, image)[1].tobytes()
-            (root / "JPEGImages" / f"{stem}{suffix}").write_bytes(data)
+            write_png(root / "JPEGImages" / f"{stem}{suffix}", draw_field(boxes, seed=seed))
             (root / "Annotations" / f"{stem}.xml").write_text(voc_xml(boxes))
         return root
 
     return make
+
+
+def make_training_field(boxes: Sequence[Box] | None = None) -> TrainingField:
+    """A drawn field to learn from; its left two thirds may hide a cell."""
+    if boxes is None:
+        boxes = [
+            ("RBC", 20, 20, 60, 60),
+            ("WBC", 90, 60, 160, 130),
+            ("Platelets", 200, 20, 214, 36),
+        ]
+    data = cv2.imencode(".png", draw_field(boxes)[..., ::-1])[1].tobytes()
+    label = np.array([LABELS.index(name) for name, *_ in boxes])
+    box = np.array([b[1:] for b in boxes], float).reshape(-1, 4)
+    free = np.zeros((45, 60), bool)
+    free[:, 40:] = True
+    return TrainingField("f.png", data, box, label, len(box), 40.0, free, box[:0])
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +143,19 @@ def bccd() -> Path:
     if not (BCCD / "JPEGImages").is_dir():
         pytest.skip(f"the BCCD dataset isn't at {BCCD}")
     return BCCD
+
+
+@pytest.fixture(scope="session")
+def bccd_fields(bccd: Path) -> tuple[list[Field], Counter[str]]:
+    return read_dataset(bccd, workers=2)
+
+
+@pytest.fixture(scope="session")
+def bccd_archive(bccd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    path = tmp_path_factory.mktemp("bccd") / "a.npz"
+    args = ("--data-dir", bccd, "--output", path, "--image-size", 32, "--task", "multiclass")
+    assert run_once("preprocess_data.py", *args).status == 0
+    return load(path)
 
 
 # --- the scripts, run and trained once for all tests ----------------------------------------------
@@ -92,6 +167,36 @@ class Outcome(NamedTuple):
     status: int
     out: str
     err: str
+
+
+Run = Callable[..., Outcome]
+
+
+def main_of(script: str) -> Callable[..., int]:
+    return importlib.import_module(script.removesuffix(".py")).main
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a script in this process: ``run("predict.py", path, "--json")``."""
+
+    def call(script: str, *args: object) -> Outcome:
+        capfd.readouterr()
+        try:
+            status = main_of(script)([str(a) for a in args])
+        except SystemExit as left:  # --help
+            status = int(left.code or 0)
+        return Outcome(status, *capfd.readouterr())
+
+    return call
+
+
+def run_once(script: str, *args: object) -> Outcome:
+    """The same for a fixture that serves many tests, where pytest lets nothing be captured."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main_of(script)([str(a) for a in args])
+    return Outcome(status, out.getvalue(), err.getvalue())
 
 
 def run_script(name: str, *args: object, cwd: Path | None = None) -> Outcome:
@@ -114,14 +219,19 @@ def only_error(result: Outcome) -> str:
     return result.err
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an archive."""
     with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
 
-def write_png(path: Path, rgb: np.ndarray) -> Path:
-    path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
-    return path
+def metadata(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What an archive says of itself."""
+    return json.loads(str(arrays["metadata"]))
+
+
+def read_model_card(model: Path) -> dict[str, Any]:
+    return json.loads((model / "hematovision.json").read_text())
 
 
 def start_weights() -> str:
@@ -169,3 +279,134 @@ def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
 def multiclass_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
     """The same with four classes, and without whole fields."""
     return run_sample(tmp_path_factory.mktemp("multiclass"), "multiclass", 0)
+
+
+@pytest.fixture
+def archive(run: Run, tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
+    """Run preprocess_data.py on a dataset; give the archive it wrote."""
+
+    def make(data: Path, *args: object) -> dict[str, np.ndarray]:
+        path = tmp_path / "out" / "archive.npz"
+        given = ("--data-dir", data, "--output", path, "--image-size", 32)
+        result = run("preprocess_data.py", *given, *args)
+        assert result.status == 0, result.err
+        return load(path)
+
+    return make
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> list[Path]:
+    """Five segments of the sample as PNG, red cells and others."""
+    boxes = read_boxes(SAMPLE / "Annotations" / "drawn_000.xml")
+    field = read_image(SAMPLE / "JPEGImages" / "drawn_000.jpg")
+    height, width = field.shape[:2]
+    segments, _ = clip_boxes(boxes, width, height)
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    return [
+        write_png(folder / f"cell{i}.png", field[s.box[1] : s.box[3], s.box[0] : s.box[2]])
+        for i, s in enumerate(segments[:5])
+    ]
+
+
+@pytest.fixture
+def ask(run: Run, sample_run: SampleRun) -> Run:
+    """Run predict.py on the model of the sample, or another (None: that which it chooses)."""
+
+    def call(*args: object, model: Path | None = sample_run.model) -> Outcome:
+        return run("predict.py", *args, *(() if model is None else ("--model", model)))
+
+    return call
+
+
+@pytest.fixture
+def count(run: Run) -> Run:
+    """Run predict.py --field with the bundled model, or another."""
+
+    def call(*args: object, model: Path = PRETRAINED) -> Outcome:
+        return run("predict.py", "--field", *args, "--model", model)
+
+    return call
+
+
+def answers(result: Outcome) -> list[dict[str, Any]]:
+    """What predict.py printed with --json."""
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the sample's crops at 32 pixels: enough to run through, not to learn much."""
+    folder = tmp_path_factory.mktemp("tiny")
+    args = ("--output", folder / "all.npz", "--image-size", 32)
+    assert run_once("preprocess_data.py", "--data-dir", SAMPLE, *args).status == 0
+    arrays = load(folder / "all.npz")
+    for key in arrays:
+        if key not in ("classes", "metadata") and not key.startswith("field"):
+            arrays[key] = arrays[key][::4]
+    np.savez(folder / "tiny.npz", **arrays)
+    return folder / "tiny.npz"
+
+
+@pytest.fixture(scope="session")
+def card(sample_run: SampleRun) -> dict[str, Any]:
+    return read_model_card(sample_run.model)
+
+
+@pytest.fixture(scope="session")
+def val(sample_run: SampleRun) -> Split:
+    return load_archive(sample_run.archive, ["val"]).splits["val"]
+
+
+@pytest.fixture(scope="session")
+def report(sample_run: SampleRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on the sample, with the model compared with itself."""
+    folder = tmp_path_factory.mktemp("report")
+    args = ("--data", sample_run.archive, "--model", sample_run.model, "--output-dir", folder)
+    both = ("--compare", sample_run.model, "--resamples", 200)
+    assert run_once("evaluate_model.py", *args, *both).status == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def metrics(report: Path) -> dict[str, Any]:
+    return json.loads((report / "metrics.json").read_text())
+
+
+# --- networks to start from -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mobilenet() -> Any:
+    """MobileNetV2 at 64 pixels whose normalizations all do something, as trained ones do."""
+    start_tensorflow(0)
+    import keras
+
+    model = keras.applications.MobileNetV2((64, 64, 3), include_top=False, weights=None)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = len(layer.get_weights()[0])
+            gamma, variance = rng.uniform(0.6, 1.4, n), rng.uniform(0.01, 0.2, n)
+            layer.set_weights([gamma, rng.normal(0, 0.3, n), rng.normal(0, 0.1, n), variance])
+    return model
+
+
+@pytest.fixture(scope="session")
+def weights_file(mobilenet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
+    mobilenet.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def noise() -> np.ndarray:
+    return np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
+
+
+def apart(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, as a share of how much the expected values vary."""
+    assert found.shape == expected.shape
+    assert expected.std() > 1e-3  # or there would be nothing to tell apart
+    return float(np.abs(found - expected).max() / expected.std())

@@ -8,14 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE, Outcome, SampleRun, only_error, run_script, write_png
+from conftest import SAMPLE, Outcome, SampleRun, run_script, write_png
 
-import train_model as T
-
-SCRIPTS = ["preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py"]
-
-
-# --- the sample -----------------------------------------------------------------------------------
+from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.training.backbone import build_backbone, start_tensorflow
 
 
 def test_the_four_scripts_run_in_a_row_with_their_default_names(sample_run: SampleRun) -> None:
@@ -55,42 +51,28 @@ def test_evaluation_counts_what_predict_answers(sample_run: SampleRun, tmp_path:
     assert json.loads((report / "metrics.json").read_text())["confusion_matrix"] == matrix.tolist()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_and_an_unknown_option_as_commands(script: str, tmp_path: Path) -> None:
-    usage = run_script(script, "--help", cwd=tmp_path)
-    assert (usage.status, usage.err) == (0, "")
-    assert script in usage.out
-    assert "--nonsense" in only_error(run_script(script, "x", "--nonsense", cwd=tmp_path))
-
-
-@pytest.mark.parametrize("script", SCRIPTS[1:3])
-def test_without_an_archive_or_model_there_is_one_error_line(script: str, tmp_path: Path) -> None:
-    only_error(run_script(script, cwd=tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
 # --- the bundled model ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def bundled() -> Path:
-    if not (T.PRETRAINED / "hematovision.tflite").is_file():
-        pytest.skip(f"there is no bundled model in {T.PRETRAINED}")
-    return T.PRETRAINED
+    if not (PRETRAINED / "hematovision.tflite").is_file():
+        pytest.skip(f"there is no bundled model in {PRETRAINED}")
+    return PRETRAINED
 
 
 def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
     files = {p.name for p in bundled.iterdir()}
     assert files >= {"hematovision.tflite", "hematovision.json", "backbone.weights.h5"}
     assert sum(p.stat().st_size for p in bundled.iterdir()) < 16e6
-    classifier = T.Classifier.load(bundled)
+    classifier = Classifier.load(bundled)
     assert classifier.classes == ["Background", "Platelets", "RBC", "WBC"]
     assert len(classifier.card["training_fields"]) > 100
 
 
 def test_the_bundled_backbone_can_be_started_from(bundled: Path) -> None:
-    T.start_tensorflow(0)
-    backbone, origin = T.build_backbone("bundled", np.zeros((4, 64, 64, 3), np.uint8))
+    start_tensorflow(0)
+    backbone, origin = build_backbone("bundled", np.zeros((4, 64, 64, 3), np.uint8))
     assert "bundled" in origin
     answers = backbone.predict(np.random.default_rng(0).random((2, 64, 64, 3)), verbose=0)
     assert np.isfinite(answers).all() and answers.std() > 0.01
