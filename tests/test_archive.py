@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LABELS, SAMPLE, Run, SampleRun, load, only_error
+from conftest import SAMPLE, Run, SampleRun, load, only_error
+from drawing import LABELS
 
 from hematovision.archive import find_seen_fields, load_archive
 from hematovision.dataset import read_boxes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import LABELS
+from drawing import LABELS
 
 from hematovision.cells import Cells, choose_colours, draw_cells, is_sliver, match, overlap
 

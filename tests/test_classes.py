@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PLATELET, RBC, WBC, Run, box_xml, metadata, only_error, write_lists
+from conftest import Run, metadata, only_error, write_lists
+from drawing import PLATELET, RBC, WBC, box_xml
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment

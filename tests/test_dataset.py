@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PLATELET, RBC, box_xml
+from drawing import PLATELET, RBC, box_xml
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import COLOURS, SAMPLE, TYPICAL, SampleRun
+from conftest import SAMPLE, SampleRun
+from drawing import COLOURS, TYPICAL
 
 from hematovision.cells import overlap
 from hematovision.classifier import NAME, PRETRAINED, read_card

@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import LABELS, RED, SampleRun, make_training_field
+from conftest import SampleRun
+from drawing import LABELS, RED, make_training_field
 
 from hematovision.cells import Cells
 from hematovision.training.field_fit import box_loss, choose_thresholds, heat_loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from conftest import COLOURS, GROUND_COLOUR, LABELS, RED, TYPICAL, make_training_field
+from drawing import COLOURS, GROUND_COLOUR, LABELS, RED, TYPICAL, make_training_field
 
 from hematovision.images import GROUND
 from hematovision.training.field_views import (

@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import PLATELET, RBC, decode_rgb, write_png
+from conftest import decode_rgb, write_png
+from drawing import PLATELET, RBC
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_field, write_png
+from conftest import write_png
+from drawing import draw_field
 
 from hematovision.console import UserError
 from hematovision.images import (

@@ -11,9 +11,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import (
-    PLATELET,
-    RBC,
-    WBC,
     Run,
     decode_rgb,
     files_below,
@@ -24,6 +21,7 @@ from conftest import (
     write_lists,
     write_png,
 )
+from drawing import PLATELET, RBC, WBC
 
 from hematovision.archive import SPLITS
 from hematovision.images import scale_pixels, square_crop
