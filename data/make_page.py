@@ -30,7 +30,7 @@ from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.files import HERE, write_text
 
 PAGE, LITERT = HERE / "hematovision" / "page", HERE / "data" / "litert"
-EXAMPLE = HERE / "data" / "sample" / "JPEGImages" / "drawn_037.jpg"
+EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 ROOMS = (images, ground, detector, classifier, litert, output_folder)  # that the page twins
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
@@ -139,7 +139,7 @@ def write_policy(script: str, style: str) -> str:
 def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
     """What the page knows of its model, as JSON."""
     labels = card["fields"]["labels"]
-    colours = {label: "#%02x%02x%02x" % rgb for label, rgb in choose_colours(labels).items()}
+    colours = {k: f"#{bytes(rgb).hex()}" for k, rgb in choose_colours(labels).items()}
     page = {
         "id": hashlib.sha256(b"".join(networks)).hexdigest()[:12],
         "labels": labels,

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
-import json
-import re
-import shutil
-import socket
 import sys
-import threading
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, SAMPLE, only_error, run_script
+from conftest import ROOT, SAMPLE
+from driver import Page
 
 from hematovision.classifier import PRETRAINED, Classifier
 from hematovision.dataset import read_boxes
@@ -30,12 +22,6 @@ sys.path.insert(0, str(ROOT / "data"))
 import make_page
 
 SHARED = ROOT.parent / "shared"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-WIDTHS = {"desk": 1280, "phone": 390}
 LEAST = 0.05  # probability from which the page finds cells
 # Pixels go to the browser and back as base64.
 PASS = """
@@ -52,27 +38,6 @@ const bytes = (array) => {
 
 
 # --- what the tests share -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the bundled model, built as a user would."""
-    path = tmp_path_factory.mktemp("page") / "a page's folder" / "hematovision.html"
-    path.parent.mkdir()
-    done = run_script("data/make_page.py", "--model", PRETRAINED, "--output", path)
-    assert done.status == 0, done.err
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -97,85 +62,6 @@ def pack_image(image: np.ndarray) -> list:
 
 def unpack_image(text: str, height: int, width: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)
-
-
-class Page:
-    """A page in the browser, and what is asked of it."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on(
-            "console",
-            lambda m: m.type in ("error", "warning") and self.problems.append(m.text),
-        )
-        page.context.on("request", lambda request: self.requests.append(request.url))
-
-    def start(self, file: Path) -> Page:
-        self.page.goto(file.as_uri())
-        self.page.evaluate("hematovision.ready")
-        return self
-
-    def wait(self, condition: str) -> None:
-        """Until a condition holds; Playwright's own way would want `eval`."""
-        self.page.evaluate(
-            f"""async () => {{
-              for (let n = 0; n < 1200; n++) {{
-                if ({condition}) return;
-                await new Promise((resolve) => setTimeout(resolve, 50));
-              }}
-              throw Error("waited in vain");
-            }}"""
-        )
-
-    def open(self, *files: Path | dict) -> Page:
-        """Open files, and wait for the answers."""
-        self.page.set_input_files("#file", list(files))
-        self.settle()
-        return self
-
-    def settle(self) -> None:
-        self.wait("!document.querySelector('#file').value && !hematovision.intake.running")
-
-    def fields(self) -> list[dict]:
-        return self.page.evaluate(
-            """hematovision.session.fields.map(({name, state, cells, single}) =>
-                 ({name, state, cells, single}))"""
-        )
-
-    def count(self, selector: str) -> int:
-        return self.page.locator(selector).count()
-
-    def text(self, selector: str) -> str:
-        return self.page.inner_text(selector)
-
-    def save(self, button: str) -> bytes:
-        self.page.evaluate("document.querySelector('#save').open = true")
-        with self.page.expect_download() as download:
-            self.page.click(button)
-        return Path(download.value.path()).read_bytes()
-
-
-@pytest.fixture
-def open_page(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
-    """Open the page at a width and in a colour scheme; offline, and nothing may go wrong."""
-    opened = []
-
-    def open_(width: str = "desk", file: Path = page_file, **context: Any) -> Page:
-        made = browser.new_context(
-            viewport={"width": WIDTHS[width], "height": 860}, offline=True, **context
-        )
-        page = Page(made.new_page())
-        opened.append((made, page))
-        return page.start(file)
-
-    yield open_
-    for context, page in opened:
-        context.close()
-        assert page.problems == []
-        assert [url for url in page.requests if not url.startswith(("file:", "blob:", "data:"))] == []
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +95,12 @@ def test_resizing_is_opencvs(twins: Callable, field_files: list[Path]) -> None:
         image = read_image(path)
         height, width = image.shape[:2]
         sizes = [(width // n, height // n) for n in (2, 3, 6, 8)]  # whole blocks
-        sizes += [(352, 256), (width - 1, height - 1), (width, height // 2), (width - 9, height + 9)]
+        sizes += [
+            (352, 256),
+            (width - 1, height - 1),
+            (width, height // 2),
+            (width - 9, height + 9),
+        ]
         sizes += [(2 * width, height - 40), (width + 32, height + 64), (width, height)]
         for w, h in sizes:
             found = twins(
@@ -248,7 +139,9 @@ def test_light_and_scale_of_pixels(twins: Callable, field_files: list[Path]) -> 
 def test_tiles_and_sizes(twins: Callable) -> None:
     for length in (40, 300, 640, 767, 768, 769, 1057, 4000, 12345):
         for scale in (0.21, 0.5, 80 / 111, 1.0, 1.7, 3.9):
-            found = twins("([n, s]) => spreadTiles(n, s).map((t) => t.map(String))", [length, scale])
+            found = twins(
+                "([n, s]) => spreadTiles(n, s).map((t) => t.map(String))", [length, scale]
+            )
             wanted = [[*map(float, (*a, *b))] for a, b in spread_tiles(length, scale)]
             named = [[float(v.replace("Infinity", "inf")) for v in tile] for tile in found]
             assert named == wanted, (length, scale)
@@ -287,9 +180,9 @@ def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: lis
 
 
 def test_fields_as_predict_finds_them(
-    open_page: Callable[..., Page], field_files: list[Path], detector: Detector
+    app: Callable[..., Page], field_files: list[Path], detector: Detector
 ) -> None:
-    page = open_page()
+    page = app()
     page.open(*field_files)
     found = page.fields()
     assert [field["name"] for field in found] == [path.name for path in field_files]
@@ -311,11 +204,11 @@ def test_fields_as_predict_finds_them(
     assert shift <= 0.05 and gap <= 1e-3
 
 
-def test_crops_as_predict_names_them(open_page: Callable[..., Page]) -> None:
+def test_crops_as_predict_names_them(app: Callable[..., Page]) -> None:
     classifier = Classifier.load(PRETRAINED)
     segments = list(cut_segments(40))
     assert len(segments) == 40
-    page = open_page()
+    page = app()
     files = [
         {
             "name": f"{k}.png",

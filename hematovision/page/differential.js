@@ -80,6 +80,7 @@ export class Differential {
   next() {
     if (this.isFull) {
       this.sound(true);
+      this.session.choose(null); // a key too many changes nothing
       tell(text("reached", { stop: this.stop }));
       return;
     }
@@ -103,11 +104,8 @@ export class Differential {
     }
     const change = { type, tallied: true, counted: true, seen: true };
     this.session.editCell(chosen, text("didType", { type: nameOf(type) }), change);
-    if (this.isFull) this.next();
-    else {
-      this.sound(false);
-      this.next();
-    }
+    if (!this.isFull) this.sound(false);
+    this.next();
   }
 
   /** The chosen white cell is of the type that the model proposes. */
@@ -151,7 +149,7 @@ export class Differential {
       button.disabled = !white;
       button.addEventListener("click", () => this.tally(type));
       const share = n ? ((100 * hits) / n).toFixed(1) : "–";
-      const line = row([button], hits, share, n ? `${low}–${high}` : "–");
+      const line = row([button], hits, share, n ? `${low} to ${high}` : "–");
       line.classList.toggle("now", white?.type === type);
       return line;
     });

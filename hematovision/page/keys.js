@@ -71,12 +71,17 @@ export class Keys {
     if (command || event.altKey || !session.now) return false;
     if (this.isTaken(target, key)) return false;
     if (key.length === 1 && !byId("letters").checked) return false;
+    if (target.id === "cells" && this.grab === 0 && ["arrowup", "arrowdown"].includes(key)) {
+      this.parts.review.step(key === "arrowup" ? -1 : 1);
+      return true;
+    }
     return this.act(key, event.shiftKey);
   }
 
   /** Whether an element has a use of its own for a key. @param {HTMLElement} target @param {string} key */
   isTaken(target, key) {
-    if (["enter", " "].includes(key)) return target.matches("button, summary, input, a");
+    const inert = "[role=tab][aria-selected=true]"; // it is open already
+    if (["enter", " "].includes(key)) return target.matches(`:is(button, summary, input):not(${inert})`);
     if (target.matches("input[type=range]")) return key in ARROWS || key.startsWith("page");
     if (target.getAttribute("role") === "tab") return key in ARROWS;
     return false;
@@ -93,8 +98,7 @@ export class Keys {
     else if (key === "enter" && view.adding) added(this.middleBox());
     else if (key === "enter") typing ? differential.confirm() : review.agree();
     else if (key === "delete" || key === "backspace") review.remove();
-    else if (key === "u") review.nextDoubt(shift ? -1 : 1);
-    else if (key === "j" || key === "k") review.step(key === "j" ? 1 : -1);
+    else if (["u", "j", "k"].includes(key)) this.next(key, shift);
     else if (key === "a") view.setAdding(!view.adding);
     else if (key === "g") this.setGrab((this.grab + 1) % GRABS.length);
     else if (key === "f") view.fit();
@@ -105,6 +109,14 @@ export class Keys {
     else if (key === "escape") this.escape();
     else return false;
     return true;
+  }
+
+  /** @param {string} key @param {boolean} shift */
+  next(key, shift) {
+    const { review } = this.parts;
+    (byId("review").hidden ? byId("stage") : review.list).focus();
+    if (key === "u") review.nextDoubt(shift ? -1 : 1);
+    else review.step(key === "j" ? 1 : -1);
   }
 
   escape() {

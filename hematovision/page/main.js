@@ -9,7 +9,7 @@ import { cellsCsv, countsCsv, drawField, vocZip } from "./exports.js";
 import { Intake, reasonOf } from "./intake.js";
 import { Keys } from "./keys.js";
 import { describe, Review } from "./review.js";
-import { changes, Session } from "./session.js";
+import { isTouched, Session } from "./session.js";
 import { Sizes } from "./sizes.js";
 import { Storage } from "./storage.js";
 import { nameOf, text } from "./texts.js";
@@ -51,6 +51,16 @@ const keys = new Keys({ session, view, review, differential, added: addCell, und
 
 // --- what changed is shown, and kept -------------------------------------------------------------
 
+/** The panels that are seen, of what is now. @param {string} what changed */
+function showPanels(what) {
+  if (what !== "choice" && !byId("sizes").hidden) sizes.redraw();
+  if (!byId("differential").hidden) differential.redraw();
+  if (byId("review").hidden) return;
+  // The list stays as it is while one goes through it.
+  if (what === "choice") review.mark();
+  else review.redraw();
+}
+
 session.listeners.push((what, field) => {
   if (what === "edit" && field) storage.keep(field);
   if (what === "field") view.open();
@@ -58,12 +68,8 @@ session.listeners.push((what, field) => {
   if (what !== "choice") {
     showCounts(session, session.now);
     showStrip(session);
-    sizes.redraw();
   }
-  // The list stays as it is while one goes through it.
-  if (what === "choice") review.mark();
-  else review.redraw();
-  differential.redraw();
+  showPanels(what);
   byId("undo").disabled = !session.done.length;
   byId("redo").disabled = !session.taken.length;
   byId("add").disabled = !session.now || !!session.now.single || session.now.state !== "done";
@@ -76,8 +82,8 @@ function undo(again) {
 }
 
 addEventListener("beforeunload", (event) => {
-  const atRisk = storage.broken && session.fields.some((field) => changes(field).all);
-  if (storage.unwritten.size || atRisk) event.preventDefault();
+  const atRisk = session.fields.some((field) => isTouched(field) && storage.isAtRisk(field));
+  if (atRisk) event.preventDefault();
 });
 
 // --- corrections that the view makes ---------------------------------------------------------------
@@ -111,7 +117,7 @@ function moveCell(cell, box) {
 
 /** @param {Field[]} fields */
 async function close(fields) {
-  const edited = fields.filter((field) => changes(field).all);
+  const edited = fields.filter(isTouched);
   const one = fields.length === 1;
   const question = text(one ? "askClose" : "askCloseAll", { n: edited.length, name: fields[0].name });
   if (edited.length && !(await confirmLoss(question, text("yesClose")))) return;
@@ -125,7 +131,7 @@ async function lookAnew() {
   const field = session.now;
   if (!field || field.state === "looking") return;
   const question = text("askAgain", { name: field.name });
-  if (changes(field).all && !(await confirmLoss(question, text("yesAgain")))) {
+  if (isTouched(field) && !(await confirmLoss(question, text("yesAgain")))) {
     byId("kind").value = field.kind;
     return;
   }
@@ -205,6 +211,7 @@ function openTab(chosen) {
     tab.tabIndex = tab === chosen ? 0 : -1;
     byId(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
   }
+  showPanels("field");
 }
 tabs.forEach((tab, k) => {
   tab.addEventListener("click", () => openTab(tab));

@@ -87,6 +87,10 @@ export function changes(field) {
   return { named, moved, added, deleted, all: added + named + moved + deleted };
 }
 
+/** Whether a person's work on a field would be lost with it. @param {Field} field */
+export const isTouched = (field) =>
+  field.cells.some((cell) => cell.seen || cell.tallied || isByHand(cell));
+
 export class Session {
   /** @param {Model} model */
   constructor(model) {

@@ -87,6 +87,11 @@ export class Storage {
     return this.write(["pictures"], (pictures) => pictures.put({ key: field.key, bytes }));
   }
 
+  /** Whether the last edits of a field would be lost with the page. @param {Field} field */
+  isAtRisk(field) {
+    return this.broken || this.unwritten.has(field.key);
+  }
+
   /** Write a field's cells soon. @param {Field} field */
   keep(field) {
     this.unwritten.add(field.key);
