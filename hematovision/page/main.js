@@ -194,6 +194,15 @@ function saves(id, make) {
   });
 }
 
+addEventListener("click", (/** @type {any} */ event) => {
+  if (!event.target.closest("#save")) byId("save").open = false;
+});
+byId("save").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key !== "Escape") return;
+  byId("save").open = false;
+  byId("save").querySelector("summary").focus();
+});
+
 const csvFile = (/** @type {string} */ words) => new Blob([words], { type: "text/csv" });
 saves("save-cells", () => ["cells.csv", csvFile(cellsCsv(session))]);
 saves("save-counts", () => ["counts.csv", csvFile(countsCsv(session))]);
