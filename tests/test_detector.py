@@ -12,9 +12,10 @@ from conftest import SAMPLE, SampleRun
 from drawing import COLOURS, TYPICAL
 
 from hematovision.cells import overlap
-from hematovision.classifier import NAME, PRETRAINED, read_card
+from hematovision.classifier import PRETRAINED, read_card
 from hematovision.detector import (
     CELL,
+    NAME,
     OVERLAP,
     TILE,
     Detector,

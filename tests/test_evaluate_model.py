@@ -81,10 +81,8 @@ def test_the_same_run_gives_the_same_files(
 
 
 def test_multiclass(multiclass_run: SampleRun, tmp_path: Path, run: Run) -> None:
-    result = run("evaluate_model.py", 
-        "--data", multiclass_run.archive, "--model", multiclass_run.model,
-        "--output-dir", tmp_path, "--resamples", 50,
-    )  # fmt: skip
+    args = ("--data", multiclass_run.archive, "--model", multiclass_run.model)
+    result = run("evaluate_model.py", *args, "--output-dir", tmp_path, "--resamples", 50)
     assert result.status == 0, result.err
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     y = load(multiclass_run.archive)["y_test"]
@@ -126,8 +124,8 @@ def test_the_report_needs_neither_tensorflow_nor_scikit_learn(
     sample_run: SampleRun, tmp_path: Path
 ) -> None:
     code = (
-        "import sys, evaluate_model as E\n"
-        "assert main(sys.argv[1:]) == 0\n"
+        "import sys, evaluate_model\n"
+        "assert evaluate_model.main(sys.argv[1:]) == 0\n"
         "heavy = {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -297,10 +295,8 @@ def test_a_report_folder_that_is_a_file_is_an_error_line(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     (tmp_path / "taken").write_text("mine")
-    result = run("evaluate_model.py", 
-        "--data", sample_run.archive, "--model", sample_run.model,
-        "--output-dir", tmp_path / "taken", "--resamples", 0,
-    )  # fmt: skip
+    args = ("--data", sample_run.archive, "--model", sample_run.model, "--resamples", 0)
+    result = run("evaluate_model.py", *args, "--output-dir", tmp_path / "taken")
     assert result.status == 2
     assert result.err.splitlines()[-1].startswith("error: ")
     assert "taken" in result.err
