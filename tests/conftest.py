@@ -372,7 +372,7 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def page_file(browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page that counts, of the bundled model, built as a user would, where it is awkward."""
     path = tmp_path_factory.mktemp("page") / "a page's #1 folder" / "hematovision.html"
     done = run_script("data/make_page.py", "--model", PRETRAINED, "--output", path)
@@ -380,12 +380,11 @@ def page_file(browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def app(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+def open_apps(browser, file: Path) -> Iterator[Callable[..., Page]]:
     """Open the page that counts at a width, offline; nothing is fetched, and nothing complains."""
     opened = []
 
-    def open_(width: str = "desk", file: Path = page_file, **options: Any) -> Page:
+    def open_(width: str = "desk", **options: Any) -> Page:
         viewport = {"width": WIDTHS[width], "height": 860}
         context = browser.new_context(viewport=viewport, offline=True, **options)
         page = Page(context.new_page())
@@ -396,6 +395,14 @@ def app(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
     for context, page in opened:
         context.close()
         assert page.problems == []
-        assert [
-            url for url in page.requests if not url.startswith(("file:", "blob:", "data:"))
-        ] == []
+        assert page.fetched() == []
+
+
+@pytest.fixture
+def app(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+    yield from open_apps(browser, page_file)
+
+
+@pytest.fixture(scope="module")
+def app_of_module(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+    yield from open_apps(browser, page_file)

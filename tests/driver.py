@@ -54,6 +54,22 @@ class Page:
     def settle(self) -> None:
         self.wait("!document.querySelector('#file').value && !hematovision.intake.running")
 
+    def reset(self) -> Page:
+        """As after opening: without corrections, nothing chosen, at the first tab."""
+        self.page.evaluate(
+            """(() => {
+              const {session, keys} = hematovision;
+              globalThis.firstCells ??= structuredClone(session.now.cells);
+              session.now.cells = structuredClone(firstCells);
+              Object.assign(session, {done: [], taken: [], chosenId: null});
+              session.model.types = [];
+              keys.escape();
+              document.querySelector("#tab-count").click();
+              session.changed("field");
+            })()"""
+        )
+        return self
+
     def fields(self) -> list[dict]:
         return self.page.evaluate(
             """hematovision.session.fields.map(({name, state, cells, single}) =>

@@ -42,10 +42,15 @@ def press(page: Page, *keys: str) -> None:
         page.page.keyboard.press(key)
 
 
+@pytest.fixture(scope="module")
+def with_field(app_of_module: Callable[..., Page]) -> Page:
+    return app_of_module().open(FIELD)
+
+
 @pytest.fixture
-def opened(app: Callable[..., Page]) -> Page:
+def opened(with_field: Page) -> Page:
     """The page with one real field."""
-    return app().open(FIELD)
+    return with_field.reset()
 
 
 # --- look again and correct -----------------------------------------------------------------------
@@ -164,9 +169,10 @@ def test_zoom_pan_and_pinch(app: Callable[..., Page]) -> None:
 
 
 def test_corrections_survive_a_reload_until_the_picture_is_closed(
-    opened: Page, page_file: Path
+    app: Callable[..., Page], page_file: Path
 ) -> None:
-    page, before = opened, counts(opened)
+    page = app().open(FIELD)
+    before = counts(page)
     press(page, "j", "Delete", "j", "3")
     corrected = counts(page)
     assert corrected != before
