@@ -115,8 +115,8 @@ def listener() -> Iterator[tuple[int, list[bytes]]]:
                 connection, _ = server.accept()
             except OSError:
                 return
-            # Ahead of an iframe or a form Chromium opens a socket, before it asks the policy; nothing
-            # goes over it.
+            # Ahead of an iframe or a form Chromium opens a socket, before it asks the policy;
+            # nothing goes over it.
             connection.settimeout(0.2)
             with contextlib.suppress(OSError):
                 if data := connection.recv(200):
