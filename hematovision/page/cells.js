@@ -2,7 +2,9 @@
  * What was found in a field, and its geometry. The twin of `hematovision/cells.py`.
  */
 
-/** xmin, ymin, xmax, ymax in pixels of the field. @typedef {[number, number, number, number]} Box */
+/**
+ * xmin, ymin, xmax, ymax in pixels of the field. @typedef {[number, number, number, number]} Box
+ */
 
 /**
  * What a network found: `label` is an index into the detector's labels.
@@ -41,7 +43,10 @@ export function isSliver(box, width, height, minSide) {
   return (sideways && box[2] - box[0] < minSide) || (upright && box[3] - box[1] < minSide);
 }
 
-/** The whole pixels that a box covers, as `predict.py` gives them. @param {Box} box @returns {Box} */
+/**
+ * The whole pixels that a box covers, as `predict.py` gives them.
+ * @param {Box} box @returns {Box}
+ */
 export const wholePixels = ([x0, y0, x1, y1]) => [
   Math.floor(x0),
   Math.floor(y0),
@@ -51,10 +56,3 @@ export const wholePixels = ([x0, y0, x1, y1]) => [
 
 /** @param {string} label */
 export const isRbc = (label) => label.toLowerCase() === "rbc";
-
-/** @param {number[]} values */
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}

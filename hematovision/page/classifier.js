@@ -1,8 +1,8 @@
 /**
  * A crop in, its class out. The twin of `hematovision/classifier.py`.
  */
-import { cut, scalePixels, squareCrop } from "./images.js";
 import { wholePixels } from "./cells.js";
+import { cut, scalePixels, squareCrop } from "./images.js";
 
 /** @typedef {import("./images.js").Picture} Picture */
 /** @typedef {(crop: Float32Array, size: number) => Promise<Float32Array[]>} RunCrop */
@@ -55,7 +55,10 @@ export class Classifier {
     };
   }
 
-  /** What the cell in a box of a field is. @param {Picture} field @param {import("./cells.js").Box} box */
+  /**
+   * What the cell in a box of a field is.
+   * @param {Picture} field @param {import("./cells.js").Box} box
+   */
   answerBox(field, box) {
     const [x0, y0, x1, y1] = wholePixels(box);
     const width = Math.max(1, Math.min(x1, field.width) - x0);

@@ -1,20 +1,22 @@
 /**
  * A field in, its cells out. The twin of `hematovision/detector.py`, function by function.
  */
-import { isSliver, median, overlap, side, touches } from "./cells.js";
+import { isSliver, overlap, side, touches } from "./cells.js";
 import {
-  CELL,
   BLANK_SPREAD,
+  CELL,
   FIRST_LOOK,
   MIN_CELL_PX,
   MIN_SHOWN,
   MOST_LOOKS,
   OVERLAP,
-  SAME_CELL,
   QUARTER,
+  SAME_CELL,
   TILE,
 } from "./constants.js";
-import { clamp, cut, levelLight, resize, round, spread } from "./images.js";
+import { cut, levelLight, spread } from "./images.js";
+import { clamp, median, round } from "./numbers.js";
+import { resize } from "./resize.js";
 
 /** @typedef {import("./cells.js").Box} Box */
 /** @typedef {import("./cells.js").Found} Found */
@@ -110,7 +112,8 @@ export function spreadTiles(length, scale) {
 /**
  * Every cell of a field whose red cells are `cellPx` pixels across, from `minProbability` up.
  * @param {Run} run @param {number} labels @param {Picture} image @param {number} cellPx
- * @param {number} minProbability @param {(part: number) => Promise<void>} [tell] told what part is done
+ * @param {number} minProbability
+ * @param {(part: number) => Promise<void>} [tell] told what part is done
  * @returns {Promise<Found[]>}
  */
 export async function findCells(run, labels, image, cellPx, minProbability, tell) {

@@ -60,7 +60,9 @@ export class Differential {
   }
 
   get tallied() {
-    return this.whites().filter(({ cell }) => cell.tallied).map(({ cell }) => cell); // prettier-ignore
+    return this.whites()
+      .filter(({ cell }) => cell.tallied)
+      .map(({ cell }) => cell);
   }
 
   get stop() {
@@ -162,7 +164,9 @@ export class Differential {
     byId("confirm").disabled = !white?.proposed;
     const words = white?.proposed
       ? text("proposed", { type: nameOf(white.proposed) })
-      : white ? text("notProposed") : ""; // prettier-ignore
+      : white
+        ? text("notProposed")
+        : "";
     byId("proposal").textContent = words;
     this.showCell(white);
   }
@@ -178,7 +182,8 @@ export class Differential {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
     const picture = byId("picture");
-    if (!picture.complete) picture.addEventListener("load", () => this.showCell(cell), { once: true });
+    if (!picture.complete)
+      picture.addEventListener("load", () => this.showCell(cell), { once: true });
     else context.drawImage(picture, x, y, across, across, 0, 0, canvas.width, canvas.height);
   }
 }

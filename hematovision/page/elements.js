@@ -41,7 +41,10 @@ export function dot(colour) {
   return square;
 }
 
-/** A row of a table; the first cell may hold elements. @param {...(Node | string | number | Node[])} cells */
+/**
+ * A row of a table; the first cell may hold elements.
+ * @param {...(Node | string | number | Node[])} cells
+ */
 export function row(...cells) {
   const parts = cells.map((cell) =>
     make("td", {}, ...(Array.isArray(cell) ? cell : [cell instanceof Node ? cell : String(cell)])),
@@ -65,7 +68,10 @@ export function tell(words) {
   byId("state").textContent = words;
 }
 
-/** Ask before something is lost. @param {string} question @param {string} yes @returns {Promise<boolean>} */
+/**
+ * Ask before something is lost.
+ * @param {string} question @param {string} yes @returns {Promise<boolean>}
+ */
 export function confirmLoss(question, yes) {
   const dialog = byId("asking");
   byId("question").textContent = question;

@@ -18,7 +18,10 @@ export class Engine {
    */
   constructor(source, model) {
     this.serial = 0;
-    /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, heard: Listeners}>} */
+    /**
+     * @type {Map<number, {heard: Listeners, resolve: (answer: any) => void,
+     *   reject: (error: Error) => void}>}
+     */
     this.waiting = new Map();
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     // The one place where text becomes code; the page's policy allows no other.
@@ -57,7 +60,9 @@ export class Engine {
    */
   ask(type, image, how = {}, heard = {}) {
     const id = ++this.serial;
-    const answer = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject, heard }));
+    const answer = new Promise((resolve, reject) =>
+      this.waiting.set(id, { resolve, reject, heard }),
+    );
     this.worker.postMessage({ type, id, image, ...how }, [image.data.buffer]);
     return { answer, cancel: () => this.worker.postMessage({ type: "cancel", id }) };
   }

@@ -46,7 +46,10 @@ function describeCell(field, cell) {
   };
 }
 
-/** cells.csv of `predict.py --output`. What a person said has no probability. @param {Session} session */
+/**
+ * cells.csv of `predict.py --output`. What a person said has no probability.
+ * @param {Session} session
+ */
 export function cellsCsv(session) {
   const rows = session.found.flatMap((field) =>
     live(field)
@@ -72,7 +75,6 @@ export function countsCsv(session) {
 /** @param {string} words */
 const escape = (words) =>
   // Control characters have no place in XML, not even escaped.
-  // eslint-disable-next-line no-control-regex
   words.replace(/[\u0000-\u001f]/g, "").replace(/[<>&"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** A field's counted cells as Pascal VOC. @param {Field} field @param {string} file */
@@ -112,7 +114,10 @@ export async function vocZip(session) {
     const xml = new TextEncoder().encode(vocXml(field, file));
     size += bytes.length + xml.length;
     if (size > MOST_ZIP) throw Error(text("zipTooLarge"));
-    files.push({ name: `JPEGImages/${file}`, bytes }, { name: `Annotations/${name}.xml`, bytes: xml });
+    files.push(
+      { name: `JPEGImages/${file}`, bytes },
+      { name: `Annotations/${name}.xml`, bytes: xml },
+    );
   }
   return makeZip(files);
 }
@@ -154,10 +159,13 @@ export async function drawField(session, field) {
     context.fillText(words, left + 3 * unit, base - 4 * unit);
     return left + wide;
   };
-  for (const cell of cells) write(cell.type ?? cell.label, cell.box[0] * scale, cell.box[1] * scale, colours[cell.label]);
+  for (const cell of cells)
+    write(cell.type ?? cell.label, cell.box[0] * scale, cell.box[1] * scale, colours[cell.label]);
   let x = 10 * unit;
   for (const label of labels) {
-    x = write(`${count(field, label)} ${label}`, x, height + strip - 9 * unit, colours[label]) + 10 * unit;
+    x =
+      write(`${count(field, label)} ${label}`, x, height + strip - 9 * unit, colours[label]) +
+      10 * unit;
   }
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   if (!blob) throw Error(text("pngTooLarge"));

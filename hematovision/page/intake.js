@@ -62,7 +62,7 @@ export class Intake {
     const field = this.makeField({ key, name, blob, width, height });
     session.fields.push(field);
     session.show(field);
-    this.storage.keepPicture(field, bytes.buffer);
+    this.storage.open(field, bytes.buffer);
     this.lookSoon(field);
   }
 
@@ -178,7 +178,10 @@ export class Intake {
     }
   }
 
-  /** What the crop network calls the cell in a box. @param {Field} field @param {Box} box @returns {Promise<string>} */
+  /**
+   * What the crop network calls the cell in a box.
+   * @param {Field} field @param {Box} box @returns {Promise<string>}
+   */
   async nameBox(field, box) {
     const [x0, y0, x1, y1] = wholePixels(box);
     const bitmap = await decodePicture(field.blob, field.name);

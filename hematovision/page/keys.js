@@ -39,9 +39,13 @@ export class Keys {
     const keys = [
       ["U", text("keyU")],
       ["J, K", text("keyTab")],
-      ...labels.map((label, k) => /** @type {[string, string]} */ ([
-        String(k + 1), text("keyLabel", { labels: nameOf(label) }),
-      ])),
+      ...labels.map(
+        (label, k) =>
+          /** @type {[string, string]} */ ([
+            String(k + 1),
+            text("keyLabel", { labels: nameOf(label) }),
+          ]),
+      ),
       ["Enter", text("keyEnter")],
       ["Del", text("keyDelete")],
       ["Ctrl Z", text("keyUndo")],
@@ -52,7 +56,7 @@ export class Keys {
       ["PgUp, PgDn", text("keyPage")],
       ["W", text("keyW")],
       ["Esc", text("keyEscape")],
-    ]; // prettier-ignore
+    ];
     const rows = keys.map(([key, does]) => row([make("kbd", {}, key)], does));
     byId("keys").tBodies[0].replaceChildren(...rows);
   }
@@ -78,10 +82,14 @@ export class Keys {
     return this.act(key, event.shiftKey);
   }
 
-  /** Whether an element has a use of its own for a key. @param {HTMLElement} target @param {string} key */
+  /**
+   * Whether an element has a use of its own for a key.
+   * @param {HTMLElement} target @param {string} key
+   */
   isTaken(target, key) {
     const inert = "[role=tab][aria-selected=true]"; // it is open already
-    if (["enter", " "].includes(key)) return target.matches(`:is(button, summary, input):not(${inert})`);
+    if (["enter", " "].includes(key))
+      return target.matches(`:is(button, summary, input):not(${inert})`);
     if (target.matches("input[type=range]")) return key in ARROWS || key.startsWith("page");
     if (target.getAttribute("role") === "tab") return key in ARROWS;
     return false;
@@ -105,7 +113,7 @@ export class Keys {
     else if (key === "+" || key === "=") view.zoom(1.25);
     else if (key === "-") view.zoom(0.8);
     else if (key === "pageup" || key === "pagedown") this.page(key === "pageup" ? -1 : 1);
-    else if (key === "w") byId("tab-differential").click(), differential.next();
+    else if (key === "w") (byId("tab-differential").click(), differential.next());
     else if (key === "escape") this.escape();
     else return false;
     return true;

@@ -13,6 +13,10 @@ import { MOST_SHAPES, QUARTER } from "./constants.js";
  * @typedef {{run(inputs: Tensor[]): Promise<Tensor[]>, delete(): void}} Compiled
  */
 
+/** LiteRT.js, which the builder puts before this. @returns {any} */
+// @ts-ignore
+const liteRt = () => LiteRt;
+
 /** @param {string} text @returns {Uint8Array<ArrayBuffer>} */
 function fromBase64(text) {
   const characters = atob(text);
@@ -47,11 +51,15 @@ class FlatBuffer {
     return at + this.view.getUint32(at, true);
   }
 
-  /** Where the vector or table in a field of a table starts; 0 where there is none. @param {number} table @param {number} field */
+  /**
+   * Where the vector or table in a field of a table starts; 0 where there is none.
+   * @param {number} table @param {number} field
+   */
   field(table, field) {
     const layout = table - this.number(table);
     const slot = 4 + 2 * field;
-    const offset = slot < this.view.getUint16(layout, true) ? this.view.getUint16(layout + slot, true) : 0;
+    const offset =
+      slot < this.view.getUint16(layout, true) ? this.view.getUint16(layout + slot, true) : 0;
     return offset && this.follow(table + offset);
   }
 
@@ -110,12 +118,12 @@ export function openNetwork(model) {
         kept.delete(oldest);
       }
       const sized = setSize(model, height, width);
-      // @ts-ignore: the builder puts LiteRt before this
-      compiled = /** @type {Compiled} */ (await LiteRt.loadAndCompile(sized, { accelerator: "wasm" }));
+      compiled = /** @type {Compiled} */ (
+        await liteRt().loadAndCompile(sized, { accelerator: "wasm" })
+      );
     }
     kept.set(size, compiled);
-    // @ts-ignore
-    const input = new LiteRt.Tensor(pixels, [1, height, width, 3]);
+    const input = new (liteRt().Tensor)(pixels, [1, height, width, 3]);
     const outputs = await compiled.run([input]);
     input.delete();
     return outputs.map((output) => {
@@ -133,6 +141,5 @@ export async function startLiteRt(wasm) {
   for (const kind of ["log", "info", "warn", "error", "debug"]) console[kind] = () => {};
   const quiet = { wasmBinary: await unpack(wasm), print() {}, printErr() {} };
   /** @type {any} */ (globalThis).Module = quiet;
-  // @ts-ignore
-  await LiteRt.loadLiteRt("embedded.js");
+  await liteRt().loadLiteRt("embedded.js");
 }

@@ -6,10 +6,11 @@ import { Differential } from "./differential.js";
 import { byId, confirmLoss, download, fillTexts, tell } from "./elements.js";
 import { Engine } from "./engine.js";
 import { cellsCsv, countsCsv, drawField, vocZip } from "./exports.js";
+import { Gestures } from "./gestures.js";
 import { Intake, reasonOf } from "./intake.js";
 import { Keys } from "./keys.js";
-import { describe, Review } from "./review.js";
-import { isTouched, Session } from "./session.js";
+import { Review, describe } from "./review.js";
+import { Session, isTouched } from "./session.js";
 import { Sizes } from "./sizes.js";
 import { Storage } from "./storage.js";
 import { nameOf, text } from "./texts.js";
@@ -38,7 +39,8 @@ const engine = new Engine(takeText("worker"), {
 const intake = new Intake(session, storage, engine);
 /** @param {Cell} cell */
 const labelOf = (cell) => cell.type ?? cell.label;
-const view = new View(session, { label: labelOf, added: addCell, moved: moveCell });
+const view = new View(session, labelOf);
+new Gestures(view, { added: addCell, moved: moveCell });
 const review = new Review(session, view);
 const sizes = new Sizes(session);
 const differential = new Differential(session, {
@@ -49,7 +51,7 @@ const differential = new Differential(session, {
 });
 const keys = new Keys({ session, view, review, differential, added: addCell, undo });
 
-// --- what changed is shown, and kept -------------------------------------------------------------
+// --- what changed is shown, and kept -----------------------------------------------------------
 
 /** The panels that are seen, of what is now. @param {string} what changed */
 function showPanels(what) {
@@ -86,7 +88,11 @@ addEventListener("beforeunload", (event) => {
   if (atRisk) event.preventDefault();
 });
 
-// --- corrections that the view makes ---------------------------------------------------------------
+addEventListener("pagehide", () => {
+  for (const field of session.fields) if (storage.unwritten.has(field.key)) storage.keepNow(field);
+});
+
+// --- corrections that the view makes -----------------------------------------------------------
 
 /** @param {[number, number, number, number]} box */
 async function addCell(box) {
@@ -113,13 +119,16 @@ function moveCell(cell, box) {
   session.editCell(cell, text("didMove"), { box });
 }
 
-// --- pictures go ----------------------------------------------------------------------------------
+// --- pictures go -------------------------------------------------------------------------------
 
 /** @param {Field[]} fields */
 async function close(fields) {
   const edited = fields.filter(isTouched);
   const one = fields.length === 1;
-  const question = text(one ? "askClose" : "askCloseAll", { n: edited.length, name: fields[0].name });
+  const question = text(one ? "askClose" : "askCloseAll", {
+    n: edited.length,
+    name: fields[0].name,
+  });
   if (edited.length && !(await confirmLoss(question, text("yesClose")))) return;
   if (intake.looking && fields.includes(intake.looking.field)) intake.looking.cancel();
   await storage.forget(fields);
@@ -142,7 +151,7 @@ async function lookAnew() {
   intake.lookSoon(field);
 }
 
-// --- the buttons -----------------------------------------------------------------------------------
+// --- the buttons -------------------------------------------------------------------------------
 
 /** @param {string} id @param {() => void} act */
 const on = (id, act) => byId(id).addEventListener("click", act);
@@ -234,7 +243,7 @@ tabs.forEach((tab, k) => {
 });
 openTab(tabs[0]);
 
-// --- start ----------------------------------------------------------------------------------------
+// --- start -------------------------------------------------------------------------------------
 
 const { id, labels } = session.model;
 byId("about").textContent = text("about", {

@@ -9,7 +9,8 @@ import { text } from "./texts.js";
 /** @typedef {Size & {whole: boolean}} Header what the first bytes say, and whether all are there */
 
 /** @param {Uint8Array} bytes @param {number} at @param {string} letters */
-const holds = (bytes, at, letters) => [...letters].every((c, i) => bytes[at + i] === c.charCodeAt(0));
+const holds = (bytes, at, letters) =>
+  [...letters].every((c, i) => bytes[at + i] === c.charCodeAt(0));
 
 /**
  * What a JPEG's markers say (ITU-T T.81, B.1.1). It is whole where its end marker comes after its
@@ -20,7 +21,7 @@ function readJpeg(bytes, view) {
   /** @type {Size | null} */
   let size = null;
   let scanned = false;
-  for (let at = 2; at + 1 < bytes.length; ) {
+  for (let at = 2; at + 1 < bytes.length;) {
     const marker = bytes[at] === 0xff ? bytes[at + 1] : 0;
     const inScan = marker === 0 || (marker >= 0xd0 && marker <= 0xd7);
     if (inScan && !scanned) return null;
@@ -122,8 +123,9 @@ export async function decodePicture(blob, name) {
 }
 
 /**
- * The pixels of a part of a bitmap, without the fourth channel; in strips, since canvases are small.
- * @param {ImageBitmap} bitmap @param {[number, number, number, number]} [part] left, top, width, height
+ * The pixels of a part of a bitmap, without the fourth channel; in strips: canvases are small.
+ * @param {ImageBitmap} bitmap
+ * @param {[number, number, number, number]} [part] left, top, width, height
  * @returns {Picture & {seeThrough: boolean}}
  */
 export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
@@ -149,7 +151,10 @@ export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
   return { data, width, height, seeThrough };
 }
 
-/** What names a file's content, whatever its name. @param {Uint8Array} bytes @returns {Promise<string>} */
+/**
+ * What names a file's content, whatever its name.
+ * @param {Uint8Array} bytes @returns {Promise<string>}
+ */
 export async function digest(bytes) {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", /** @type {any} */ (bytes)));
   return [...hash.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -24,7 +24,8 @@ function reason(session, cell) {
 /** A cell in words. @param {Session} session @param {Cell} cell */
 export function describe(session, cell) {
   const [x, y] = cell.box.map(Math.round);
-  const given = cell.probability === null ? "" : text("probability", { p: cell.probability.toFixed(2) });
+  const given =
+    cell.probability === null ? "" : text("probability", { p: cell.probability.toFixed(2) });
   const label = nameOf(cell.type ?? cell.label);
   const parts = [text("describe", { label, probability: given, x, y })];
   if (!cell.counted) parts.push(text("isUncounted"));
@@ -61,7 +62,9 @@ export class Review {
   /** @param {number} percent */
   setLeast(percent) {
     this.session.least = percent === 100 ? 2 : percent / 100;
-    byId("least-said").textContent = text(percent === 100 ? "leastNone" : "leastSome", { n: percent });
+    byId("least-said").textContent = text(percent === 100 ? "leastNone" : "leastSome", {
+      n: percent,
+    });
     this.session.changed("cells");
   }
 
@@ -124,11 +127,17 @@ export class Review {
     this.choose(cells[(next + cells.length) % cells.length]);
   }
 
-  /** The most doubtful cell after the chosen one, in this field or in one of the next. @param {number} [step] */
+  /**
+   * The most doubtful cell after the chosen one, in this field or in one of the next.
+   * @param {number} [step]
+   */
   nextDoubt(step = 1) {
     const { session } = this;
     const start = session.now ? session.found.indexOf(session.now) : 0;
-    const fields = [...session.found.slice(Math.max(0, start)), ...session.found.slice(0, Math.max(0, start))];
+    const fields = [
+      ...session.found.slice(Math.max(0, start)),
+      ...session.found.slice(0, Math.max(0, start)),
+    ];
     if (step < 0) fields.splice(1, fields.length - 1, ...fields.slice(1).reverse());
     for (const field of fields) {
       const doubtful = session.doubtful(field);
@@ -141,10 +150,14 @@ export class Review {
     }
     const first = fields.map((field) => session.doubtful(field)).find((cells) => cells.length);
     if (!first) tell(text("noneLeft"));
-    else if (session.now && session.doubtful(session.now).length) this.choose(session.doubtful(session.now)[0]);
+    else if (session.now && session.doubtful(session.now).length)
+      this.choose(session.doubtful(session.now)[0]);
   }
 
-  /** Do something to the chosen cell; the next doubtful one comes up if it was one. @param {(cell: Cell) => void} change */
+  /**
+   * Do something to the chosen cell; the next doubtful one comes up if it was one.
+   * @param {(cell: Cell) => void} change
+   */
   settle(change) {
     const { chosen } = this.session;
     if (!chosen) {
@@ -171,7 +184,9 @@ export class Review {
 
   /** The chosen cell is what it is said to be. */
   agree() {
-    this.settle((cell) => this.session.editCell(cell, text("didSeen"), { counted: true, seen: true }));
+    this.settle((cell) =>
+      this.session.editCell(cell, text("didSeen"), { counted: true, seen: true }),
+    );
   }
 
   /** The chosen cell is none. */

@@ -41,6 +41,7 @@ import { isRbc } from "./cells.js";
  * @property {string} name
  * @property {Blob} blob
  * @property {string} url
+ * @property {number} opened milliseconds, by which fields are in order
  * @property {number} width
  * @property {number} height
  * @property {"auto" | "field" | "cell"} kind
@@ -159,7 +160,10 @@ export class Session {
     return { ...fresh, ...unseen, ...cell, id: ++this.serial };
   }
 
-  /** Change cells of the field at hand. @param {string} what @param {(cells: Cell[]) => void} change */
+  /**
+   * Change cells of the field at hand.
+   * @param {string} what @param {(cells: Cell[]) => void} change
+   */
   edit(what, change) {
     const field = this.now;
     if (!field) return;
@@ -176,7 +180,10 @@ export class Session {
     this.edit(what, (cells) => Object.assign(cells.find((c) => c.id === cell.id) ?? {}, change));
   }
 
-  /** Take the last edit back, or do it again. @param {boolean} again @returns {string | null} what it was */
+  /**
+   * Take the last edit back, or do it again.
+   * @param {boolean} again @returns {string | null} what it was
+   */
   undo(again = false) {
     const edit = (again ? this.taken : this.done).pop();
     if (!edit) return null;
@@ -197,7 +204,10 @@ export class Session {
     return !cell.deleted && (this.isListed(cell) || cell.id === this.chosenId);
   }
 
-  /** Whether the crop network's class stands for a label. @param {string} name @param {string} label */
+  /**
+   * Whether the crop network's class stands for a label.
+   * @param {string} name @param {string} label
+   */
   agrees(name, label) {
     const { classes } = this.model;
     if (classes.includes(label)) return name === label;

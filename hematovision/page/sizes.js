@@ -1,9 +1,9 @@
 /**
  * How large the cells are, with the median red cell or a scale of one's own as the yardstick.
  */
-import { isRbc, median, side, touches } from "./cells.js";
+import { isRbc, side, touches } from "./cells.js";
 import { byId, draw, make } from "./elements.js";
-import { percentile } from "./images.js";
+import { median, percentile } from "./numbers.js";
 import { counted } from "./session.js";
 import { nameOf, text } from "./texts.js";
 
@@ -13,7 +13,10 @@ import { nameOf, text } from "./texts.js";
 const BARS = 24;
 const FEWEST = 3; // cells of which a median is told
 
-/** Sizes of a field's whole cells of a label, in pixels. @param {Field} field @param {(label: string) => boolean} wanted */
+/**
+ * Sizes of a field's whole cells of a label, in pixels.
+ * @param {Field} field @param {(label: string) => boolean} wanted
+ */
 export const sizesOf = (field, wanted) =>
   counted(field)
     .filter((cell) => wanted(cell.label))
@@ -36,7 +39,9 @@ export class Sizes {
   /** @param {Session} session */
   constructor(session) {
     this.session = session;
-    const options = session.model.labels.map((label) => make("option", { value: label }, nameOf(label)));
+    const options = session.model.labels.map((label) =>
+      make("option", { value: label }, nameOf(label)),
+    );
     byId("size-of").replaceChildren(...options);
     const red = session.model.labels.find(isRbc);
     if (red) byId("size-of").value = red;
@@ -74,11 +79,10 @@ export class Sizes {
     if (field && !pixel) words = text("noScale");
     else if (enough && field && pixel) {
       const { low, middle, high, cv } = summarise(sizes);
-      words = text("measured", {
-        n: sizes.length, middle: middle.toFixed(2), low: low.toFixed(2), high: high.toFixed(2),
-        cv: cv.toFixed(1), pixel: pixel.toFixed(4), width: (field.width * pixel).toFixed(0),
-        height: (field.height * pixel).toFixed(0),
-      }); // prettier-ignore
+      const told = { low: low.toFixed(2), middle: middle.toFixed(2), high: high.toFixed(2) };
+      const measured = text("measured", { n: sizes.length, ...told, cv: cv.toFixed(1) });
+      const [width, height] = [field.width, field.height].map((n) => (n * pixel).toFixed(0));
+      words = `${measured} ${text("scaled", { pixel: pixel.toFixed(4), width, height })}`;
     }
     byId("measured").textContent = found.length ? words : text("noPicture");
     this.plot(enough ? sizes : [], words);
@@ -93,7 +97,8 @@ export class Sizes {
     const low = Math.floor(sizes[0]);
     const high = Math.max(low + 1, Math.ceil(sizes[sizes.length - 1]));
     const bars = new Array(BARS).fill(0);
-    for (const size of sizes) bars[Math.min(BARS - 1, Math.floor((BARS * (size - low)) / (high - low)))] += 1;
+    for (const size of sizes)
+      bars[Math.min(BARS - 1, Math.floor((BARS * (size - low)) / (high - low)))] += 1;
     const most = Math.max(...bars);
     const [left, right, top, bottom] = [30, 314, 8, 164];
     /** @param {number} size */
@@ -110,7 +115,9 @@ export class Sizes {
     plot.append(draw("line", { class: "middle", x1: middle, x2: middle, y1: top, y2: bottom }));
     const step = Math.max(1, Math.ceil((high - low) / 8));
     for (let size = low; size <= high; size += step) {
-      plot.append(draw("text", { x: x(size), y: bottom + 15, "text-anchor": "middle" }, String(size)));
+      plot.append(
+        draw("text", { x: x(size), y: bottom + 15, "text-anchor": "middle" }, String(size)),
+      );
     }
     for (const n of new Set([0, Math.ceil(most / 2), most])) {
       plot.append(draw("text", { x: left - 4, y: y(n) + 4, "text-anchor": "end" }, String(n)));

@@ -24,7 +24,10 @@ function openDatabase() {
 }
 
 export class Storage {
-  /** @param {string} model @param {(why: string) => void} complain told once where nothing can be kept */
+  /**
+   * @param {string} model
+   * @param {(why: string) => void} complain told once where nothing can be kept
+   */
   constructor(model, complain) {
     this.model = model;
     this.complain = complain;
@@ -64,7 +67,10 @@ export class Storage {
     }
   }
 
-  /** All that was open when the page was last left. @returns {Promise<{record: any, bytes: ArrayBuffer}[]>} */
+  /**
+   * All that was open when the page was last left.
+   * @returns {Promise<{record: any, bytes: ArrayBuffer}[]>}
+   */
   async load() {
     try {
       const transaction = (await this.database).transaction(["fields", "pictures"]);
@@ -82,9 +88,12 @@ export class Storage {
     }
   }
 
-  /** @param {Field} field @param {ArrayBuffer} bytes */
-  keepPicture(field, bytes) {
-    return this.write(["pictures"], (pictures) => pictures.put({ key: field.key, bytes }));
+  /** Keep a picture just opened, and that it is. @param {Field} field @param {ArrayBuffer} bytes */
+  open(field, bytes) {
+    return this.write(["fields", "pictures"], (fields, pictures) => {
+      fields.put(this.recordOf(field));
+      pictures.put({ key: field.key, bytes });
+    });
   }
 
   /** Whether the last edits of a field would be lost with the page. @param {Field} field */
@@ -96,18 +105,23 @@ export class Storage {
   keep(field) {
     this.unwritten.add(field.key);
     clearTimeout(this.pending.get(field.key));
-    this.pending.set(field.key, setTimeout(() => this.keepNow(field), DELAY));
+    this.pending.set(
+      field.key,
+      setTimeout(() => this.keepNow(field), DELAY),
+    );
+  }
+
+  /** What of a field is written. @param {Field} field */
+  recordOf({ key, name, width, height, kind, state, cells, single, cellPx, opened }) {
+    const record = { key, name, width, height, kind, state, cells, single, cellPx, opened };
+    return { ...record, model: this.model };
   }
 
   /** @param {Field} field */
   async keepNow(field) {
     clearTimeout(this.pending.get(field.key));
-    const { key, name, width, height, kind, state, cells, single, cellPx, opened } =
-      /** @type {any} */ (field);
-    const record = { key, name, width, height, kind, state, cells, single, cellPx, opened };
-    const model = this.model;
-    const written = await this.write(["fields"], (fields) => fields.put({ ...record, model }));
-    if (written) this.unwritten.delete(key);
+    const written = await this.write(["fields"], (fields) => fields.put(this.recordOf(field)));
+    if (written) this.unwritten.delete(field.key);
   }
 
   /** Forget some fields and their pictures. @param {Field[]} gone */

@@ -23,7 +23,7 @@ export const TEXTS = {
   stage: "Picture with its cells; arrows move it, plus and minus zoom",
   hint: "Drop pictures of a blood smear here",
   hintMore:
-    "or paste them, or open them. They stay on this computer: this page can't send anything anywhere.",
+    "or paste or open them. They stay on this computer: this page can't send anything anywhere.",
   example: "Try an example",
   panel: "Results",
   fields: "Pictures",
@@ -71,8 +71,7 @@ export const TEXTS = {
   ownScale: "A pixel is",
   of: "Sizes of",
   allFieldsToo: "in all fields",
-  sizeNote:
-    "Size: square root of width times height of the box. Only whole cells, which don't touch the border, are measured.",
+  sizeNote: "Root of width times height of the box, of whole cells: those that touch no border.",
   key: "key",
   does: "what it does",
   letters: "Single keys work (off: only those with Ctrl)",
@@ -93,14 +92,15 @@ export const TEXTS = {
   cancelled: "{name}: cancelled",
   failed: "{name}: {why}",
   alreadyOpen: "{name}: is open already",
-  tiff: "{name}: a TIFF, which browsers can't show; the terminal takes it: python3 predict.py --field",
+  tiff: "{name}: browsers show no TIFF; the terminal takes it: python3 predict.py --field",
   heic: "{name}: a HEIC picture; save it as JPEG or PNG first",
   notPicture: "{name}: not a picture; give a JPEG, PNG, WebP or BMP",
   unreadable: "{name}: can't be read as a picture; is it damaged?",
   short: "{name}: the picture is cut short; copy the file again",
   empty: "{name}: the file is empty",
   tooLarge: "{name}: {width} × {height} pixels are more than {most}; cut the slide into fields",
-  notKept: "Corrections can't be kept in this browser ({why}): save them before you close the page.",
+  notKept:
+    "Corrections can't be kept in this browser ({why}): save them before you close the page.",
   seeThrough: "{name}: has see-through parts; the terminal may see other colours there",
 
   single: "{label}, probability {probability}",
@@ -143,18 +143,19 @@ export const TEXTS = {
   standingFree: "One white cell counted|{n} white cells counted",
   reached: "{stop} white cells counted: done. Stopped.",
   noMore: "No white cell is left that isn't counted yet: open more fields.",
-  correctedBy: "Of one proposed, {corrected} corrected by hand.|Of {n} proposed, {corrected} corrected by hand.",
+  correctedBy: "Of {n} proposed, {corrected} corrected by hand.",
   byHandOnly: "This model proposes no types: all are tallied by hand.",
 
   measured:
-    "{n} whole cells: median {middle} µm, 5 to 95 %: {low} to {high} µm, spread (CV) {cv} %. A pixel is {pixel} µm; this field {width} × {height} µm.",
+    "{n} whole cells: median {middle} µm, 5 to 95 %: {low} to {high} µm, spread (CV) {cv} %.",
+  scaled: "A pixel is {pixel} µm; this field {width} × {height} µm.",
   tooFew: "At least three whole cells are wanted; there are {n}.",
   noScale: "No whole red cell to take the scale from; give a scale of your own.",
   plot: "Size distribution: {text}",
   axis: "size (µm)",
 
   askClose: "{name} has corrections by hand. Close it and lose them?",
-  askCloseAll: "One picture has corrections by hand. Close all and lose them?|{n} pictures have corrections by hand. Close all and lose them?",
+  askCloseAll: "Pictures with corrections by hand: {n}. Close all and lose them?",
   askAgain: "{name} has corrections by hand. Look anew and lose them?",
   yesClose: "Close",
   yesAgain: "Look anew",
@@ -164,7 +165,7 @@ export const TEXTS = {
   pngTooLarge: "The picture is too large for this browser to draw.",
 
   helpDoubt:
-    "Doubtful is what lies near the threshold, what the crop network calls something else, and what is unlike any cell learnt.",
+    "Doubtful: near the threshold, called differently by the two networks, or unlike any learnt.",
   keyU: "next doubtful cell, with Shift the one before",
   keyTab: "next cell, cell before, in the list's order",
   keyLabel: "the chosen cell is a {labels}",

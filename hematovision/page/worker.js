@@ -12,8 +12,10 @@ import { openNetwork, startLiteRt, unpack } from "./litert.js";
 /**
  * What the page asks: to start; to `look` at a picture, whole; to name the one cell in a `segment`;
  * to cancel what it asked under a number.
- * @typedef {{type: "start", card: any, networks: {fields: string, crops: string}, wasm: string}} Start
- * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind, minProbability: number}} Ask
+ * @typedef {{type: "start", card: any, wasm: string,
+ *   networks: {fields: string, crops: string}}} Start
+ * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind,
+ *   minProbability: number}} Ask
  */
 
 class Cancelled extends Error {}
@@ -85,7 +87,8 @@ async function answer(asked) {
   try {
     await breathe(asked.id);
     if (asked.type === "look") await look(asked);
-    else postMessage({ type: "answer", id: asked.id, single: await classifier.answer(asked.image) });
+    else
+      postMessage({ type: "answer", id: asked.id, single: await classifier.answer(asked.image) });
   } catch (error) {
     if (error instanceof Cancelled) postMessage({ type: "cancelled", id: asked.id });
     else postMessage({ type: "failed", id: asked.id, why: String(error) });

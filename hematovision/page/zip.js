@@ -1,5 +1,5 @@
 /**
- * A zip archive of files as they are, not compressed (PKWARE APPNOTE 6.3.9, sections 4.3.7 to 4.3.16).
+ * A zip archive of files as they are, not compressed (PKWARE APPNOTE 6.3.9, 4.3.7 to 4.3.16).
  */
 
 const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -30,7 +30,12 @@ function pack(numbers) {
 /** The day and hour as MS-DOS wrote them. @param {Date} date @returns {[number, 2][]} */
 const dosTime = (date) => [
   [(date.getHours() << 11) | (date.getMinutes() << 5) | (date.getSeconds() >> 1), 2],
-  [((Math.max(1980, date.getFullYear()) - 1980) << 9) | ((date.getMonth() + 1) << 5) | date.getDate(), 2],
+  [
+    ((Math.max(1980, date.getFullYear()) - 1980) << 9) |
+      ((date.getMonth() + 1) << 5) |
+      date.getDate(),
+    2,
+  ],
 ];
 
 /**
@@ -46,17 +51,34 @@ export function makeZip(files, date = new Date()) {
     const UTF8 = 0x0800;
     /** @type {[number, 2 | 4][]} */
     const common = [
-      [20, 2], [UTF8, 2], [0, 2], ...dosTime(date), [checksum(bytes), 4],
-      [bytes.length, 4], [bytes.length, 4], [path.length, 2], [0, 2],
-    ]; // prettier-ignore
+      [20, 2],
+      [UTF8, 2],
+      [0, 2],
+      ...dosTime(date),
+      [checksum(bytes), 4],
+      [bytes.length, 4],
+      [bytes.length, 4],
+      [path.length, 2],
+      [0, 2],
+    ];
     const header = pack([[0x04034b50, 4], ...common]);
     parts.push(header, path, bytes);
-    directory.push(pack([[0x02014b50, 4], [20, 2], ...common, [0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]]), path);
+    directory.push(
+      pack([[0x02014b50, 4], [20, 2], ...common, [0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]]),
+      path,
+    );
     offset += header.length + path.length + bytes.length;
   }
   const size = directory.reduce((sum, part) => sum + part.length, 0);
   const end = pack([
-    [0x06054b50, 4], [0, 2], [0, 2], [files.length, 2], [files.length, 2], [size, 4], [offset, 4], [0, 2],
-  ]); // prettier-ignore
+    [0x06054b50, 4],
+    [0, 2],
+    [0, 2],
+    [files.length, 2],
+    [files.length, 2],
+    [size, 4],
+    [offset, 4],
+    [0, 2],
+  ]);
   return new Blob(/** @type {any} */ ([...parts, ...directory, end]), { type: "application/zip" });
 }
