@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hematovision.console import progress, quiet_stderr
+from hematovision.console import progress, quiet_stderr, run_ahead
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4])
@@ -43,3 +44,18 @@ def test_threads_that_hush_native_libraries_leave_stderr_open() -> None:
         os.dup2(kept, 2)
         os.close(kept)
     assert (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino)
+
+
+def test_results_come_in_order_and_no_further_ahead_than_asked_for() -> None:
+    drawn = []
+
+    def items() -> Iterator[int]:
+        for i in range(20):
+            drawn.append(i)
+            yield i
+
+    with ThreadPoolExecutor(4) as pool:
+        results = run_ahead(pool, lambda i: i * i, items(), 3)
+        assert next(results) == 0
+        assert len(drawn) == 4  # the one that was asked for, and three more
+        assert list(results) == [i * i for i in range(1, 20)]
