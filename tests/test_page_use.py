@@ -267,7 +267,7 @@ def test_differential_stops_at_a_hundred(opened: Page) -> None:
     press(page, "n", "w", "n")  # the hundred and first isn't
     found = tally(page)
     assert page.text("#stand") == "100 of 100 white cells counted"
-    wilson = {"neutrophil": "50 to 69", "lymphocyte": "22 to 40", "monocyte": "4 to 15"}  # by hand
+    wilson = {"neutrophil": "50\u201369", "lymphocyte": "22\u201340", "monocyte": "4\u201315"}  # by hand
     for name, n in {"neutrophil": 60, "lymphocyte": 30, "monocyte": 8, "eosinophil": 1}.items():
         assert found[name][:2] == [str(n), f"{n:.1f}"]
         assert found[name][2] == wilson.get(name, found[name][2])

@@ -151,7 +151,7 @@ export class Differential {
       button.disabled = !white;
       button.addEventListener("click", () => this.tally(type));
       const share = n ? ((100 * hits) / n).toFixed(1) : "–";
-      const line = row([button], hits, share, n ? `${low} to ${high}` : "–");
+      const line = row([button], hits, share, n ? `${low}–${high}` : "–");
       line.classList.toggle("now", white?.type === type);
       return line;
     });

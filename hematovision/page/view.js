@@ -18,6 +18,17 @@ export function isDark(colour) {
   return 0.3 * r + 0.6 * g + 0.1 * b <= 110;
 }
 
+/**
+ * Where a view starts that has something in its middle, if it can without showing much beyond the
+ * picture.
+ * @param {number} middle @param {number} seen pixels of the field @param {number} whole
+ */
+function within(middle, seen, whole) {
+  const beyond = 0.02 * seen;
+  if (seen >= whole) return (whole - seen) / 2;
+  return clamp(middle - seen / 2, -beyond, whole - seen + beyond);
+}
+
 export class View {
   /** @param {Session} session @param {(cell: Cell) => string} label what stands beside a cell */
   constructor(session, label) {
@@ -92,8 +103,10 @@ export class View {
     const across = Math.max(x1 - x0, y1 - y0);
     const wanted = Math.min(width, height) / (4 * across);
     if (this.scale < wanted) this.scale = wanted;
-    this.left = (x0 + x1) / 2 - width / this.scale / 2;
-    this.top = (y0 + y1) / 2 - height / this.scale / 2;
+    const { now } = this.session;
+    if (!now) return;
+    this.left = within((x0 + x1) / 2, width / this.scale, now.width);
+    this.top = within((y0 + y1) / 2, height / this.scale, now.height);
     this.place();
   }
 
@@ -121,7 +134,9 @@ export class View {
     group.tag.setAttribute("visibility", legible ? "visible" : "hidden");
     group.words.setAttribute("visibility", legible ? "visible" : "hidden");
     if (!legible) return;
-    const base = Math.max(y0 - 4 * unit, this.top + LABEL * unit, LABEL * unit);
+    const above = Math.max(this.top, 0) + LABEL * unit;
+    const low = y1 - y0 < 3 * LABEL * unit; // its label would hide it
+    const base = y0 - 4 * unit >= above ? y0 - 4 * unit : low ? y1 + LABEL * unit : above;
     group.words.setAttribute("font-size", LABEL * unit);
     group.words.setAttribute("x", x0 + 3 * unit);
     group.words.setAttribute("y", base);
