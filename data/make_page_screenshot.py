@@ -38,7 +38,9 @@ def main() -> None:
         browser.close()
     picture = picture.convert("RGB")
     palette = picture.quantize(256)
-    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(TARGET, optimize=True)
+    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
+        TARGET, optimize=True
+    )
     print(f"{TARGET}: {TARGET.stat().st_size / 1e3:.0f} kB")
 
 

@@ -267,7 +267,8 @@ def test_differential_stops_at_a_hundred(opened: Page) -> None:
     press(page, "n", "w", "n")  # the hundred and first isn't
     found = tally(page)
     assert page.text("#stand") == "100 of 100 white cells counted"
-    wilson = {"neutrophil": "50\u201369", "lymphocyte": "22\u201340", "monocyte": "4\u201315"}  # by hand
+    dash = "\N{EN DASH}"
+    wilson = {"neutrophil": f"50{dash}69", "lymphocyte": f"22{dash}40"}  # by hand
     for name, n in {"neutrophil": 60, "lymphocyte": 30, "monocyte": 8, "eosinophil": 1}.items():
         assert found[name][:2] == [str(n), f"{n:.1f}"]
         assert found[name][2] == wilson.get(name, found[name][2])
