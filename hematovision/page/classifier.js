@@ -12,6 +12,8 @@ import { cut, scalePixels, squareCrop } from "./images.js";
  * @property {string[]} classes
  * @property {number} image_size
  * @property {number | null} threshold from which a crop is a red cell, in the binary task
+ * @property {(string | null)[]} parents what each class is a kind of, of the others
+ * @property {number} kind_threshold share of its parent's probability from which a kind is named
  * @property {number} novelty_threshold
  */
 
@@ -31,11 +33,26 @@ export class Classifier {
     this.run = run;
   }
 
-  /** @param {number[]} probabilities @returns {number} index into the classes */
+  /**
+   * Index of the class: RBC from the threshold up, where there is one; else the likeliest class that
+   * is no kind of another, and then its likeliest kind, where that is likely enough.
+   * @param {number[]} probabilities
+   */
   choose(probabilities) {
-    const { classes, threshold } = this.card;
-    if (threshold === null) return probabilities.indexOf(Math.max(...probabilities));
-    return probabilities[classes.indexOf("RBC")] >= threshold ? 1 : 0;
+    const { classes, threshold, parents, kind_threshold } = this.card;
+    if (threshold !== null) return probabilities[classes.indexOf("RBC")] >= threshold ? 1 : 0;
+    /** @param {string | null} parent */
+    const likeliest = (parent) => {
+      const of = probabilities.map((p, k) => (parents[k] === parent ? p : -1));
+      return of.indexOf(Math.max(...of));
+    };
+    let chosen = likeliest(null);
+    while (parents.includes(classes[chosen])) {
+      const kind = likeliest(classes[chosen]);
+      if (probabilities[kind] < Math.fround(kind_threshold * probabilities[chosen])) break;
+      chosen = kind;
+    }
+    return chosen;
   }
 
   /** @param {Picture} segment @returns {Promise<Answer>} */

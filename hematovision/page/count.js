@@ -45,6 +45,11 @@ export function showCounts(session, field) {
   byId("details").textContent = `${size} ${tally}`.trim();
   byId("kind-line").hidden = !field;
   if (field) byId("kind").value = field.kind;
+  const { scale = null, cellSize = null } = done && !single ? field : {};
+  byId("size-line").hidden = !scale;
+  byId("cell-size").value = cellSize ?? (scale ? Math.round(scale.cellPx) : "");
+  byId("uncertain").hidden = !scale || scale.certain;
+  byId("uncertain").textContent = text("uncertainScale", { px: Math.round(scale?.cellPx ?? 0) });
   byId("again").hidden = !field || done || field.state === "waiting" || field.state === "looking";
   byId("close").hidden = !field;
   byId("close-all").hidden = session.fields.length < 2;

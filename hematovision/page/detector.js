@@ -1,32 +1,17 @@
 /**
- * A field in, its cells out. The twin of `hematovision/detector.py`, function by function.
+ * A field in, its cells out. The twin of `hematovision/detector.py`.
  */
-import { isSliver, overlap, side, touches } from "./cells.js";
-import {
-  BLANK_SPREAD,
-  CELL,
-  FIRST_LOOK,
-  MIN_CELL_PX,
-  MIN_SHOWN,
-  MOST_LOOKS,
-  OVERLAP,
-  QUARTER,
-  SAME_CELL,
-  TILE,
-} from "./constants.js";
-import { cut, levelLight, spread } from "./images.js";
-import { clamp, median, round } from "./numbers.js";
-import { resize } from "./resize.js";
+import { isRbc, isSliver, overlap, side } from "./cells.js";
+import { BLANK_SPREAD, MIN_SHOWN, OFF, SAME_CELL, SAME_PLACE, WITHIN } from "./constants.js";
+import { levelLight, spread } from "./images.js";
+import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
+import { findCells } from "./tiles.js";
 
-/** @typedef {import("./cells.js").Box} Box */
 /** @typedef {import("./cells.js").Found} Found */
 /** @typedef {import("./images.js").Picture} Picture */
-
-/**
- * The network: a picture whose sides are multiples of 32 to its answer, row by row, for each place
- * the heat of each label and four distances.
- * @typedef {(picture: Picture) => Promise<Float32Array>} Run
- */
+/** @typedef {import("./scale.js").Scale} Scale */
+/** @typedef {import("./tiles.js").Run} Run */
+/** Told what part is done. @typedef {(part: number) => Promise<void>} Tell */
 
 /**
  * What the model card says of fields.
@@ -36,168 +21,69 @@ import { resize } from "./resize.js";
  * @property {Record<string, number>} typical_side
  */
 
-/** The multiple of 32 nearest to a length in pixels. @param {number} length */
-export const networkSize = (length) => Math.max(64, round(length / 32) * 32);
-
-/** Most probable first; of equals, as they come. @param {Found[]} cells */
-const byProbability = (cells) => cells.sort((a, b) => b.probability - a.probability);
-
 /**
- * Whether no neighbour of a place is more likely for a label.
- * @param {Float32Array} answer @param {number} depth @param {number} w @param {number} h
- * @param {number} x @param {number} y @param {number} label
- */
-function isPeak(answer, depth, w, h, x, y, label) {
-  const heat = answer[(y * w + x) * depth + label];
-  for (let v = Math.max(0, y - 1); v <= Math.min(h - 1, y + 1); v++) {
-    for (let u = Math.max(0, x - 1); u <= Math.min(w - 1, x + 1); u++) {
-      if (answer[(v * w + u) * depth + label] > heat) return false;
-    }
-  }
-  return true;
-}
-
-/**
- * Cells from the network's answer to a picture of `width` x `height`, from `minProbability` up;
- * of boxes of one label that overlap by more than SAME_CELL the most likely stays.
- * @param {Float32Array} answer @param {number} labels @param {number} width @param {number} height
- * @param {number} minProbability @returns {Found[]}
- */
-export function decode(answer, labels, width, height, minProbability) {
-  const w = width / QUARTER;
-  const h = height / QUARTER;
-  const depth = labels + 4;
-  const lowest = Math.fround(minProbability);
-  /** @type {Found[]} */
-  const found = [];
-  for (let y = 0; y < h; y++) {
-    for (let x = 0; x < w; x++) {
-      const at = (y * w + x) * depth;
-      for (let label = 0; label < labels; label++) {
-        const probability = answer[at + label];
-        if (!(probability >= lowest) || !isPeak(answer, depth, w, h, x, y, label)) continue;
-        const [left, top, right, bottom] = answer.subarray(at + labels, at + depth);
-        const corners = [x + 0.5 - left, y + 0.5 - top, x + 0.5 + right, y + 0.5 + bottom];
-        const box = /** @type {Box} */ (
-          corners.map((corner, i) => clamp(corner * QUARTER, 0, i % 2 ? height : width))
-        );
-        found.push({ box, label, probability });
-      }
-    }
-  }
-  /** @type {Found[]} */
-  const kept = [];
-  for (const cell of byProbability(found)) {
-    const again = kept.some((k) => k.label === cell.label && overlap(k.box, cell.box) > SAME_CELL);
-    if (!again) kept.push(cell);
-  }
-  return kept;
-}
-
-/**
- * Tiles along one side of a field: where each begins and ends, and what it answers for.
- * @param {number} length @param {number} scale @returns {[number, number, number, number][]}
- */
-export function spreadTiles(length, scale) {
-  const large = length * scale > TILE;
-  const count = large ? Math.ceil((length * scale - OVERLAP) / (TILE - OVERLAP)) : 1;
-  const span = count > 1 ? Math.min(length, Math.ceil(TILE / scale)) : length;
-  const step = count > 1 ? (length - span) / (count - 1) : 0;
-  const starts = Array.from({ length: count }, (_, i) => round(i * step));
-  const seams = starts.slice(1).map((start, i) => (start + starts[i] + span) / 2);
-  const edges = [-Infinity, ...seams, Infinity];
-  return starts.map((start, i) => [start, start + span, edges[i], edges[i + 1]]);
-}
-
-/**
- * Every cell of a field whose red cells are `cellPx` pixels across, from `minProbability` up.
- * @param {Run} run @param {number} labels @param {Picture} image @param {number} cellPx
- * @param {number} minProbability
- * @param {(part: number) => Promise<void>} [tell] told what part is done
- * @returns {Promise<Found[]>}
- */
-export async function findCells(run, labels, image, cellPx, minProbability, tell) {
-  const scale = CELL / cellPx;
-  const columns = spreadTiles(image.width, scale);
-  const rows = spreadTiles(image.height, scale);
-  /** @type {Found[]} */
-  const found = [];
-  let done = 0;
-  for (const [left, right, x0, x1] of columns) {
-    for (const [top, bottom, y0, y1] of rows) {
-      const tile = cut(image, left, top, right - left, bottom - top);
-      const width = networkSize(tile.width * scale);
-      const height = networkSize(tile.height * scale);
-      const answer = await run(resize(tile, width, height));
-      const [sx, sy] = [tile.width / width, tile.height / height];
-      for (const one of decode(answer, labels, width, height, minProbability)) {
-        const [a, b, c, d] = one.box;
-        /** @type {Box} */
-        const box = [a * sx + left, b * sy + top, c * sx + left, d * sy + top];
-        const [x, y] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
-        if (x >= x0 && x < x1 && y >= y0 && y < y1) found.push({ ...one, box });
-      }
-      done += 1;
-      await tell?.(done / (columns.length * rows.length));
-    }
-  }
-  return byProbability(found);
-}
-
-/**
- * How many pixels of the field a red cell is across, from a few looks at low resolution.
- * @param {Run} run @param {Picture} image
- * @param {number[]} typical side of a cell of each label in parts of a red cell's
- */
-export async function estimateCellPx(run, image, typical) {
-  const { width, height } = image;
-  let guess = (CELL * Math.max(width, height)) / FIRST_LOOK;
-  let cellPx = guess;
-  for (let look = 0; look < MOST_LOOKS; look++) {
-    const reach = Math.max(1, round((FIRST_LOOK * guess) / CELL));
-    const [w, h] = [Math.min(width, reach), Math.min(height, reach)];
-    const left = Math.floor((width - w) / 2);
-    const top = Math.floor((height - h) / 2);
-    const part = cut(image, left, top, w, h);
-    const cells = await findCells(run, typical.length, part, guess, 0.3);
-    const inside = cells.filter((c) => !touches(c.box, w, h).includes(true));
-    const whole = inside.length >= 3 ? inside : cells;
-    if (whole.length === 0) {
-      guess /= 2.5;
-      if (guess < MIN_CELL_PX) break;
-      continue;
-    }
-    cellPx = median(whole.map((c) => side(c.box) / typical[c.label]));
-    const change = Math.abs(Math.log(cellPx / guess));
-    const conviction = median(whole.map((c) => c.probability));
-    if (change < 0.1 || (change < 0.45 && conviction >= 0.45)) break;
-    guess = cellPx;
-  }
-  return cellPx;
-}
-
-/**
- * The cells of a field as it was photographed, the most probable first.
- * @param {Run} run @param {Picture} image
+ * The cells of a field whose light is level, the most probable first.
+ * @param {Run} run @param {Picture} levelled
  * @param {number[]} typical side of a cell of each label in parts of a red cell's
  * @param {number[]} lowest probability from which those of each label are listed
- * @param {(part: number) => Promise<void>} [tell]
- * @returns {Promise<{cells: Found[], cellPx: number | null}>} `cellPx`: pixels across a red cell
+ * @param {number} cellPx pixels across a red cell @param {Tell} [tell]
+ * @returns {Promise<Found[]>}
  */
-export async function findInField(run, image, typical, lowest, tell) {
-  if (spread(image) < BLANK_SPREAD) return { cells: [], cellPx: null };
-  const levelled = levelLight(image);
-  await tell?.(0);
-  const cellPx = await estimateCellPx(run, levelled, typical);
-  await tell?.(0);
+export async function findInField(run, levelled, typical, lowest, cellPx, tell) {
   const least = Math.min(...lowest);
   const cells = await findCells(run, typical.length, levelled, cellPx, least, tell);
-  const kept = cells.filter((one) => {
-    const small = typical[one.label] < 2 * MIN_SHOWN; // a platelet is no sliver
-    const sliver = isSliver(one.box, image.width, image.height, 0.9 * MIN_SHOWN * cellPx);
-    return one.probability >= lowest[one.label] && (small || !sliver);
+  const thinnest = 0.9 * MIN_SHOWN * cellPx;
+  return cells.filter((cell) => {
+    const small = typical[cell.label] < 2 * MIN_SHOWN; // a platelet is no sliver
+    const sliver = isSliver(cell.box, levelled.width, levelled.height, thinnest);
+    return cell.probability >= lowest[cell.label] && (small || !sliver);
   });
-  return { cells: kept, cellPx };
+}
+
+/** Pixels that two boxes share. @param {Found} a @param {Found} b */
+function sharedArea({ box: a }, { box: b }) {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  return Math.max(width, 0) * Math.max(height, 0);
+}
+
+/**
+ * The cells that are no other, more certain one once more: red ones whose boxes nearly agree; white
+ * ones and platelets with what they largely contain or are contained in.
+ * @param {Found[]} cells @param {number[]} thresholds of each label, by which certainty is measured
+ * @param {number[]} typical @param {boolean[]} red @returns {Set<Found>}
+ */
+export function findSingles(cells, thresholds, typical, red) {
+  const certainty = new Map(cells.map((cell) => [cell, cell.probability / thresholds[cell.label]]));
+  /** @param {Found} cell */
+  const sure = (cell) => certainty.get(cell) ?? 0;
+  const order = [...cells].sort((a, b) => sure(b) - sure(a));
+  /** @type {Found[]} */
+  const single = [];
+  for (const cell of order) {
+    const again = single.some(
+      (s) => s.label === cell.label && overlap(s.box, cell.box) > SAME_CELL,
+    );
+    if (!again) single.push(cell);
+  }
+  const kept = order.map((cell) => single.includes(cell));
+  for (const [i, cell] of order.entries()) {
+    if (!kept[i] || red[cell.label]) continue;
+    const area = side(cell.box) ** 2;
+    const large = typical[cell.label] > 1.4;
+    const same = order.map((other, k) => {
+      const shared = sharedArea(cell, other);
+      if (!kept[k] || k === i || shared <= 0) return false;
+      const area2 = side(other.box) ** 2;
+      const within = shared >= WITHIN * Math.min(area, area2);
+      if (other.label === cell.label) return within;
+      const alike = shared >= SAME_PLACE * (area + area2 - shared);
+      return alike || (within && red[other.label] && large);
+    });
+    if (same.slice(0, i).includes(true)) kept[i] = false;
+    else for (let k = i; k < order.length; k++) kept[k] &&= !same[k];
+  }
+  return new Set(order.filter((_, i) => kept[i]));
 }
 
 /** The exported network and its card. */
@@ -208,17 +94,54 @@ export class Detector {
     this.labels = card.labels;
     this.thresholds = card.labels.map((label) => card.thresholds[label]);
     this.typical = card.labels.map((label) => card.typical_side[label]);
+    const red = card.labels.map(isRbc);
+    this.red = red.includes(true) ? red : this.typical.map((across) => across > 0.6);
   }
 
   /**
-   * The cells of a field, the most probable first: those from their label's threshold up, and the
-   * less certain ones from `minProbability` up.
+   * The cells of a field, and the scale they were found at: those from their label's threshold up,
+   * and the less certain ones from `minProbability` up.
    * @param {Picture} image @param {number} minProbability
-   * @param {(part: number) => Promise<void>} [tell]
+   * @param {number | null} [cellPx] pixels across a red cell, where that is known
+   * @param {Tell} [tell] @returns {Promise<{cells: Found[], scale: Scale}>}
    */
-  find(image, minProbability, tell) {
+  async search(image, minProbability, cellPx, tell) {
+    const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
+    if (spread(image) < BLANK_SPREAD) return { cells: [], scale: unknown };
+    const { run, typical } = this;
     const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
-    return findInField(this.run, image, this.typical, lowest, tell);
+    const levelled = levelLight(image);
+    await tell?.(0);
+    let scale = unknown;
+    if (!cellPx) scale = await measureCellPx(run, levelled, typical, this.red);
+    await tell?.(0);
+    let cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
+    const seen = cellPx ? null : this.measureOff(cells, image, scale);
+    if (seen) {
+      scale = { cellPx: seen, certain: scale.certain };
+      cells = await findInField(run, levelled, typical, lowest, seen, tell);
+      if (this.measureOff(cells, image, scale)) scale.certain = false;
+    }
+    return { cells: this.leaveDoublesOut(cells), scale };
+  }
+
+  /**
+   * How large a red cell is by those counted, in pixels, where that isn't what was supposed.
+   * @param {Found[]} cells @param {Picture} image @param {Scale} scale
+   */
+  measureOff(cells, image, scale) {
+    const counted = cells.filter((cell) => this.isCounted(cell));
+    const telling = pickTelling(counted, image.width, image.height, this.typical, this.red);
+    if (telling.length < 3) return null;
+    const seen = measureSeen(telling, this.typical);
+    return Math.abs(Math.log(seen / scale.cellPx)) > OFF ? seen : null;
+  }
+
+  /** The cells without those that would be counted twice. @param {Found[]} cells */
+  leaveDoublesOut(cells) {
+    const counted = cells.filter((cell) => this.isCounted(cell));
+    const singles = findSingles(counted, this.thresholds, this.typical, this.red);
+    return cells.filter((cell) => !this.isCounted(cell) || singles.has(cell));
   }
 
   /** Whether a cell is certain enough to be counted. @param {Found} cell */

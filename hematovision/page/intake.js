@@ -12,7 +12,7 @@ import { text } from "./texts.js";
 /** @typedef {import("./session.js").Field} Field */
 /** @typedef {import("./cells.js").Box} Box */
 
-const MIN_PROBABILITY = 0.05; // probability from which cells are found that may be shown, uncounted
+const LEAST = 0.05; // probability from which cells are found that may be shown, uncounted
 
 /** @param {unknown} error */
 export const reasonOf = (error) => (error instanceof Error ? error.message : String(error));
@@ -69,7 +69,14 @@ export class Intake {
   /** @param {any} parts @returns {Field} */
   makeField(parts) {
     const url = URL.createObjectURL(parts.blob);
-    const fresh = { kind: "auto", state: "waiting", cells: [], single: null, cellPx: null };
+    const fresh = {
+      kind: "auto",
+      state: "waiting",
+      cells: [],
+      single: null,
+      scale: null,
+      cellSize: null,
+    };
     return { ...fresh, opened: Date.now(), ...parts, url };
   }
 
@@ -138,7 +145,7 @@ export class Intake {
     const image = readPixels(bitmap);
     bitmap.close();
     if (given) throw new Cancelled();
-    const how = { kind: field.kind, minProbability: MIN_PROBABILITY };
+    const how = { kind: field.kind, minProbability: LEAST, cellPx: field.cellSize };
     const asked = this.engine.ask("look", image, how, {
       progress(part) {
         byId("progress").value = part;
@@ -159,7 +166,7 @@ export class Intake {
   /** What the field network found. @param {any} field @param {any} message */
   setCells(field, message) {
     field.single = null;
-    field.cellPx = message.cellPx;
+    field.scale = message.scale;
     field.cells = message.cells.map((/** @type {Cell} */ cell) => {
       const { label, box, counted } = cell;
       return this.session.makeCell({ ...cell, origin: { label, box, counted } });

@@ -135,16 +135,20 @@ async function close(fields) {
   for (const field of fields) session.remove(field);
 }
 
-/** Look at the picture at hand anew, perhaps as something else. */
-async function lookAnew() {
+/**
+ * Look at the picture at hand anew, perhaps as something else or at another scale.
+ * @param {number | null} [cellSize] pixels across a red cell, as a person states it
+ */
+async function lookAnew(cellSize = null) {
   const field = session.now;
   if (!field || field.state === "looking") return;
   const question = text("askAgain", { name: field.name });
   if (isTouched(field) && !(await confirmLoss(question, text("yesAgain")))) {
-    byId("kind").value = field.kind;
+    session.changed("cells"); // back to what it was
     return;
   }
   field.kind = byId("kind").value;
+  field.cellSize = cellSize;
   session.done = session.done.filter((edit) => edit.field !== field);
   session.taken = [];
   Object.assign(field, { cells: [], single: null });
@@ -180,8 +184,12 @@ on("add", () => view.setAdding(!view.adding));
 on("undo", () => undo(false));
 on("redo", () => undo(true));
 on("cancel", () => intake.cancel());
-on("again", lookAnew);
-byId("kind").addEventListener("change", lookAnew);
+on("again", () => lookAnew());
+byId("kind").addEventListener("change", () => lookAnew());
+byId("cell-size").addEventListener("change", () => {
+  const input = byId("cell-size");
+  if (input.checkValidity()) lookAnew(input.valueAsNumber || null);
+});
 on("close", () => session.now && close([session.now]));
 on("close-all", () => close([...session.fields]));
 

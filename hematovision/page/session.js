@@ -12,6 +12,7 @@ import { isRbc } from "./cells.js";
  * @property {string[]} labels of the cells that are found
  * @property {string[]} classes of the crop network
  * @property {string[]} types of white cells that the crop network tells apart
+ * @property {Record<string, string[]>} kinds what each class is a kind of
  * @property {Record<string, number>} thresholds
  * @property {Record<string, string>} colours
  */
@@ -48,7 +49,8 @@ import { isRbc } from "./cells.js";
  * @property {"waiting" | "looking" | "done" | "failed" | "cancelled"} state
  * @property {Cell[]} cells
  * @property {any} single what the picture shows, if it is a single cell
- * @property {number | null} cellPx pixels across a red cell, as the first looks estimate it
+ * @property {{cellPx: number, certain: boolean} | null} scale pixels across a red cell, as found
+ * @property {number | null} cellSize the same, as a person states it
  */
 
 /** @typedef {{field: Field, before: Cell[], after: Cell[], what: string}} Edit */
@@ -209,8 +211,9 @@ export class Session {
    * @param {string} name @param {string} label
    */
   agrees(name, label) {
-    const { classes } = this.model;
-    if (classes.includes(label)) return name === label;
+    const { classes, kinds } = this.model;
+    if (name === label || kinds[name]?.includes(label)) return true;
+    if (classes.some((one) => one === label || kinds[one]?.includes(label))) return false;
     return !classes.some(isRbc) || isRbc(name) === isRbc(label);
   }
 

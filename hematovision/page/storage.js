@@ -112,8 +112,7 @@ export class Storage {
   }
 
   /** What of a field is written. @param {Field} field */
-  recordOf({ key, name, width, height, kind, state, cells, single, cellPx, opened }) {
-    const record = { key, name, width, height, kind, state, cells, single, cellPx, opened };
+  recordOf({ url: _, blob: __, ...record }) {
     return { ...record, model: this.model };
   }
 

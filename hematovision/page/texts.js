@@ -40,6 +40,8 @@ export const TEXTS = {
   kindAuto: "what it looks like",
   kindField: "a whole field",
   kindCell: "one single cell",
+  cellSize: "A red cell is across",
+  pixels: "pixels",
   again: "Look again",
   close: "Close picture",
   closeAll: "Close all",
@@ -108,6 +110,8 @@ export const TEXTS = {
   unlike: "unlike any cell the model has learnt",
   sized: "{width} × {height} pixels.",
   tally: "One cell, {doubt} to look at again.|{n} cells, {doubt} to look at again.",
+  uncertainScale:
+    "No size of red cells explains this field, the best is {px} pixels across: counts may be far off. State it above.",
   byHand: "Changed by hand: {named} named, {moved} moved, {added} added, {deleted} deleted.",
   byHandAll: "All fields: {n} changed by hand.",
   doubts: "One cell to look at again.|{n} cells to look at again.",

@@ -2,7 +2,7 @@
  * What runs beside the page, so that it stays alive: pictures in, cells out, one after the other.
  */
 import { Classifier } from "./classifier.js";
-import { FIELD_CELLS, FIELD_SIDE } from "./constants.js";
+import { FIELD_CELLS, FIELD_SIDES } from "./constants.js";
 import { Detector } from "./detector.js";
 import { openNetwork, startLiteRt, unpack } from "./litert.js";
 
@@ -10,12 +10,13 @@ import { openNetwork, startLiteRt, unpack } from "./litert.js";
 /** @typedef {"auto" | "field" | "cell"} Kind */
 
 /**
- * What the page asks: to start; to `look` at a picture, whole; to name the one cell in a `segment`;
+ * What the page asks: to start; to `look` at a picture, whole (`cellPx`:
+ * pixels across a red cell, where that is known); to name the one cell in a `segment`;
  * to cancel what it asked under a number.
  * @typedef {{type: "start", card: any, wasm: string,
  *   networks: {fields: string, crops: string}}} Start
  * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind,
- *   minProbability: number}} Ask
+ *   minProbability: number, cellPx: number | null}} Ask
  */
 
 class Cancelled extends Error {}
@@ -53,16 +54,17 @@ async function breathe(id) {
  * network thinks of each cell that is counted.
  * @param {Ask} asked
  */
-async function look({ id, image, kind, minProbability }) {
+async function look({ id, image, kind, minProbability, cellPx }) {
   /** @param {number} part */
   const tell = async (part) => {
     postMessage({ type: "progress", id, part });
     await breathe(id);
   };
-  const small = Math.min(image.width, image.height) < FIELD_SIDE;
+  const sides = [image.width, image.height].sort((a, b) => a - b);
+  const large = sides.every((length, k) => length >= FIELD_SIDES[k]);
   let field = null;
-  if (kind === "field" || (kind === "auto" && !small)) {
-    field = await detector.find(image, minProbability, tell);
+  if (kind === "field" || (kind === "auto" && large)) {
+    field = await detector.search(image, minProbability, cellPx, tell);
     const few = field.cells.filter((cell) => detector.isCounted(cell)).length < FIELD_CELLS;
     if (kind === "auto" && few) field = null;
   }
@@ -72,7 +74,7 @@ async function look({ id, image, kind, minProbability }) {
   }
   const cells = field.cells.map((cell) => ({ ...cell, counted: detector.isCounted(cell) }));
   const labelled = cells.map((cell) => ({ ...cell, label: detector.labels[cell.label] }));
-  postMessage({ type: "found", id, cells: labelled, cellPx: field.cellPx });
+  postMessage({ type: "found", id, cells: labelled, scale: field.scale });
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
     const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
