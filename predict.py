@@ -6,9 +6,10 @@
     python3 predict.py --field field.jpg --output found  # every cell of a whole field, counted
 
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
-folder stands for the images in it, by name. ``uncertain`` marks a picture unlike anything the
-model has learnt from, whatever the probabilities say: its novelty lies above the model card's
-``novelty_threshold``. With --field it is a whole field: every cell is found, named and counted.
+folder stands for the images in it and in all folders below, by name. ``uncertain`` marks a picture
+unlike anything the model has learnt from, whatever the probabilities say: its novelty lies above
+the model card's ``novelty_threshold``. With --field it is a whole field: every cell is found, named
+and counted.
 Ends with status 1 where some of several images could not be read.
 """
 
@@ -30,9 +31,10 @@ import numpy as np
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier, choose_model, read_card
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
-from hematovision.detector import FIELD_CELLS, FIELD_SIDE, Detector
-from hematovision.files import find_images
-from hematovision.images import check_pixels, read_image
+from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
+from hematovision.files import describe_others, survey
+from hematovision.images import read_image
+from hematovision.surroundings import printable
 
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
@@ -67,29 +69,47 @@ class Options:
     )
 
 
-def list_images(paths: Iterable[Path]) -> list[Path]:
-    """Spread folders out into their images; UserError where a folder holds none."""
+def list_images(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Spread folders out into their images, and tell what else was there; UserError where a folder
+    holds none."""
     images: list[Path] = []
+    notices = []
     for path in paths:
-        found = find_images(path) if path.is_dir() else [path]
+        if not path.is_dir():
+            images.append(path)
+            continue
+        found, others = survey(path)
         if not found:
-            raise UserError(f"{path}: no image in this folder; name a file or another folder")
+            holds = f" but {describe_others(others)}" if others else ""
+            raise UserError(
+                f"{path}: no image in this folder{holds}; name a file or another folder"
+            )
+        if others:
+            notices.append(
+                f"notice: {path}: {others.total()} files passed over ({describe_others(others)}); "
+                "JPEG, PNG, BMP, TIFF and WebP are read"
+            )
         images += found
-    return images
+    return images, notices
 
 
 class Batch:
     """Pictures looked at ahead of the reader, in order, so that memory stays flat.
 
     `look` maps a path to what is yielded; where it raises UserError, the error is said as a warning
-    and counted in `failed`, or raised where the picture is the only one. `notice` is said before
+    and counted in `failed`, or raised where the picture is the only one. `notices` are said before
     the first result: an error is one line.
     """
 
     def __init__(
-        self, look: Callable[[Path], Any], paths: Sequence[Path], workers: int, notice: str
+        self,
+        look: Callable[[Path], Any],
+        paths: Sequence[Path],
+        workers: int,
+        notices: Iterable[str],
     ) -> None:
-        self._look, self._paths, self._workers, self._notice = look, paths, workers, notice
+        self._look, self._paths, self._workers = look, paths, workers
+        self._notices = list(notices)
         self.failed = 0
 
     def _try(self, path: Path) -> Any:
@@ -107,40 +127,44 @@ class Batch:
                     say(f"warning: {result}")
                     self.failed += 1
                     continue
-                if self._notice:
-                    say(self._notice)
-                    self._notice = ""
+                while self._notices:
+                    say(self._notices.pop(0))
                 yield result
 
 
-def name_segments(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
+def name_segments(
+    options: Options, images: Sequence[Path], folder: Path, notices: list[str]
+) -> int:
     """Answer for segments one after the other; how many couldn't be read."""
     classifier = Classifier.load(folder)
-    looked_at = set(images[:FIELD_LOOKS])  # for whole fields among them
+    looked_at, warned = set(images[:FIELD_LOOKS]), False  # for whole fields among them
 
     def look(path: Path) -> tuple[np.ndarray | None, dict[str, Any]]:
         picture = read_image(path)
         answer = classifier.answer(classifier.crop(picture))
         return picture if path in looked_at else None, {"image": str(path), **answer}
 
-    batch = Batch(look, images, min(options.workers, len(images)), notice)
+    batch = Batch(look, images, min(options.workers, len(images)), notices)
     for picture, answer in batch:
-        if picture is not None and (cells := count_large(picture, folder, classifier.card)):
-            looked_at.clear()
-            name = answer["image"]
+        cells = 0
+        if picture is not None and not warned:
+            cells = count_large(picture, folder, classifier.card)
+        if cells:
+            warned, name = True, answer["image"]
             say(
                 f"notice: {name} looks like a whole field ({cells} cells); "
                 f"to find and count them: python3 predict.py --field {name}"
             )
         print(json.dumps(answer) if options.json else format_line(answer), flush=True)
-        if options.explain:
-            explain_segment(classifier, images[0], answer, options.explain, options.workers)
+        if options.explain:  # of one image
+            explain_segment(classifier, picture, answer, options.explain, options.workers)
     return batch.failed
 
 
 def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
     """How many cells a picture shows, if these are as many as of a whole field; else 0."""
-    if min(picture.shape[:2]) < FIELD_SIDE or "fields" not in card:
+    large = (np.sort(picture.shape[:2]) >= FIELD_SIDES).all()
+    if not large or "fields" not in card:
         return 0
     cells = len(Detector.load(folder, card).find(picture).label)
     return cells if cells >= FIELD_CELLS else 0
@@ -149,17 +173,22 @@ def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
 def format_line(answer: dict[str, Any]) -> str:
     """One answer for a person to read."""
     doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
-    return f"{answer['image']}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
+    name = printable(answer["image"])
+    return f"{name}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
 
 
 def explain_segment(
-    classifier: Classifier, path: Path, answer: dict[str, Any], target: Path, workers: int
+    classifier: Classifier,
+    picture: np.ndarray,
+    answer: dict[str, Any],
+    target: Path,
+    workers: int,
 ) -> None:
-    """Write a picture of what in the image spoke for the answer, and what against it."""
+    """Write a picture of what in `picture` spoke for the answer, and what against it."""
     from hematovision.explain import occlude, plot_explanation
     from hematovision.figures import save_figure
 
-    crop = classifier.crop(read_image(path))
+    crop = classifier.crop(picture)
     fall, lowest = occlude(classifier, crop, classifier.classes.index(answer["label"]), workers)
     title = (
         f"{answer['label']}: probability {answer['probability']:.3f}, "
@@ -171,13 +200,13 @@ def explain_segment(
 # --- whole fields ---------------------------------------------------------------------------------
 
 
-def count_fields(options: Options, images: Sequence[Path], folder: Path, notice: str) -> int:
+def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
     detector = Detector.load(folder, read_card(folder), options.workers)
     widths = [max(len(label), 5) + 2 for label in detector.labels]
-    first = max(len(str(path)) for path in (*images, "all")) + 1
+    first = max(len(printable(path)) for path in (*images, "all")) + 1
     totals: list[list[int]] = []
-    batch = Batch(read_field, images, 1, notice)
+    batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
     with contextlib.ExitStack() as stack:
         target = None
         for path, image in batch:
@@ -196,7 +225,7 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notice:
                 if not totals:
                     print(format_count("field", detector.labels, widths, first))
                 counts = list(answer["counts"].values())
-                print(format_count(str(path), counts, widths, first), flush=True)
+                print(format_count(printable(path), counts, widths, first), flush=True)
                 totals.append(counts)
         if len(totals) > 1:
             print(format_count("all", np.sum(totals, axis=0).tolist(), widths, first))
@@ -205,16 +234,6 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notice:
     if target:
         say(f"pictures and cells.csv: {options.output}")
     return batch.failed
-
-
-def read_field(path: Path) -> tuple[Path, np.ndarray]:
-    """`path` and its field (height, width, 3) uint8; UserError if it's unreadable or too large."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); give an image file") from None
-    check_pixels(path, data)
-    return path, read_image(path, data)
 
 
 def describe_field(
@@ -269,13 +288,14 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    images = list_images(options.images)
+    images, notices = list_images(options.images)
     check_options(options, images)
-    folder, notice = choose_model(options.model)
+    folder, chosen = choose_model(options.model)
+    notices += [chosen] if chosen else []
     if options.field:
-        failed = count_fields(options, images, folder, notice)
+        failed = count_fields(options, images, folder, notices)
     else:
-        failed = name_segments(options, images, folder, notice)
+        failed = name_segments(options, images, folder, notices)
     if failed:
         say(f"warning: {failed} of {len(images)} images could not be read")
     return 1 if failed else 0

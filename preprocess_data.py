@@ -1,6 +1,8 @@
-"""Turn labelled smear fields (Pascal VOC) into an archive of cell crops.
+"""Turn labelled smear fields into an archive of cell crops.
 
     python3 preprocess_data.py --data-dir DIR            # -> preprocessed_data.npz
+    python3 preprocess_data.py --data-dir LAB1 LAB2      # several laboratories in one archive
+    python3 preprocess_data.py --data-dir DIR --check    # what is to be mended -> check.html
     python3 preprocess_data.py --download                # fetch BCCD into data/ first
     python3 preprocess_data.py --task multiclass --preview sheet.png
 
@@ -28,24 +30,52 @@ import numpy as np
 
 from hematovision.archive import SPLITS, Crops, pack_fields, write_archive
 from hematovision.cells import Segment, is_rbc
-from hematovision.console import UserError, command, option, parse_options
-from hematovision.dataset import Field, download_bccd, find_dataset, read_dataset, split_fields
+from hematovision.check_page import MOST_DRAWN, write_check_page
+from hematovision.completeness import settle_complete, state_complete
+from hematovision.console import UserError, command, option, parse_options, say
+from hematovision.dataset import (
+    Dataset,
+    Field,
+    find_default,
+    gather,
+    join,
+    open_datasets,
+    read_fields,
+    unify,
+)
+from hematovision.download import download_bccd
 from hematovision.files import HERE, IMAGE_SUFFIXES
+from hematovision.findings import Example, Findings
 from hematovision.ground import place_background
 from hematovision.images import write_image
+from hematovision.labels import parse_renames, tell_counts
+from hematovision.splits import assign_splits, mark_twins
 
 
 @dataclass(frozen=True)
 class Options:
-    data_dir: Path | None = option(
-        None, "folder with JPEGImages/ and Annotations/ (default: data/ or data/sample/)"
+    data_dir: tuple[Path, ...] = option(
+        (), "folder(s) of annotated pictures, a laboratory each (default: data/ or data/sample/)"
     )
     output: Path = option(Path("preprocessed_data.npz"), "archive to write")
     image_size: int = option(96, "side of a crop in pixels", low=32, high=512)
-    task: Literal["binary", "multiclass"] = option("binary", "RBC against the rest, or all labels")
-    split: Literal["auto", "official", "random", "test"] = option(
-        "auto", "official lists, 70/15/15 random, everything to test, or official if there"
+    task: Literal["binary", "multiclass"] | None = option(
+        None,
+        "RBC against the rest, or all labels (default: binary; multiclass where nothing is "
+        "labelled RBC)",
     )
+    split: Literal["auto", "official", "random", "test"] = option(
+        "auto", "the dataset's own, 70/15/15 random, everything to test, or its own if it has one"
+    )
+    labels: str | None = option(
+        None, 'rename labels, or drop them: "0=RBC,1=WBC,debris="', metavar="OLD=NEW,..."
+    )
+    complete: tuple[str, ...] = option(
+        (),
+        "labels of a dataset that no cell lacks a box of (default: judged)",
+        metavar="DIR=LABEL,...",
+    )
+    check: bool = option(False, "write no archive, but a page of what is to be mended, check.html")
     background: float = option(0.25, "cell-free patches to add, per annotated box", low=0, high=10)
     seed: int = option(42, "seed of the random split and of the background patches", low=0)
     workers: int = option(os.cpu_count() or 1, "threads that read fields", low=1)
@@ -66,33 +96,67 @@ def drop_hidden_rbc(segments: Sequence[Segment]) -> tuple[list[Segment], int]:
     return kept, len(segments) - len(kept)
 
 
-def build_split(
+def choose_task(options: Options, datasets: Sequence[Dataset]) -> str:
+    """The task asked for; else binary, or multiclass where no red cell is labelled, and says so."""
+    if options.task:
+        return options.task
+    counts = sum((d.count_labels() for d in datasets), Counter())
+    if any(is_rbc(label) for label in counts):
+        return "binary"
+    say(
+        f"no box is labelled RBC, so --task multiclass; labels found: {tell_counts(counts)} "
+        "(one of them is red cells? --labels NAME=RBC)"
+    )
+    return "multiclass"
+
+
+def add_background(
     fields: Sequence[Field], split: str, options: Options
-) -> tuple[dict[str, np.ndarray | Crops], Counter[str]]:
-    """The arrays of one split but for `y`, and what was left out of it by reason.
+) -> tuple[dict[str, list[Segment]], int]:
+    """Cell-free patches for each field, by name, as large as its laboratory's boxes; and how many
+    found no room."""
+    patches: dict[str, list[Segment]] = {f.name: [] for f in fields}
+    unplaced = 0
+    for number, lab in enumerate(dict.fromkeys(f.lab for f in fields)):
+        members = [f for f in fields if f.lab == lab and not f.whole]
+        seeds = [options.seed, SPLITS.index(split), *([number] if number else [])]
+        found, lacking = place_background(members, options.background, np.random.default_rng(seeds))
+        patches |= found
+        unplaced += lacking
+    return patches, unplaced
+
+
+def build_split(
+    fields: Sequence[Field], split: str, task: str, options: Options, findings: Findings
+) -> dict[str, np.ndarray | Crops]:
+    """The arrays of one split but for `y`; what is left out of it goes to `findings`.
 
     Beside the crops go the fields as they are, see `pack_fields`: what finds cells in a whole field
     is trained on those.
     """
-    rng = np.random.default_rng([options.seed, SPLITS.index(split)])
-    patches, unplaced = place_background(fields, options.background, rng)
-    left_out = Counter({"background patch for which no cell-free room was found": unplaced})
+    patches, unplaced = add_background(fields, split, options)
+    if unplaced:
+        reason = "background patch for which no cell-free room was found"
+        findings.add("left out", reason, None, unplaced)
     chosen = []
     for field in fields:
         segments = field.segments
-        if options.task == "binary":
+        if task == "binary":
             segments, hidden = drop_hidden_rbc(segments)
-            left_out["other cell's box that holds a red cell's centre"] += hidden
+            if hidden:
+                reason = "other cell's box that holds a red cell's centre"
+                findings.add("left out", reason, Example(field.name, field.path), hidden)
         chosen.append((field, segments + patches[field.name]))
-    flat = [(f.name, s) for f, segments in chosen for s in segments]
+    flat = [(f, s) for f, segments in chosen for s in segments]
     arrays = {
         "X": Crops(chosen, options.image_size),
         "label": np.array([s.label for _, s in flat], str),
-        "source": np.array([name for name, _ in flat], str),
+        "source": np.array([f.name for f, _ in flat], str),
         "box": np.array([s.box for _, s in flat], np.int64).reshape(-1, 4),
+        "lab": np.array([f.lab for f, _ in flat], str),
         **pack_fields(fields),
     }
-    return {f"{name}_{split}": array for name, array in arrays.items()}, left_out
+    return {f"{name}_{split}": array for name, array in arrays.items()}
 
 
 def name_classes(labels: np.ndarray, task: str) -> np.ndarray:
@@ -104,16 +168,17 @@ def name_classes(labels: np.ndarray, task: str) -> np.ndarray:
 
 def check_classes(named: dict[str, np.ndarray], task: str, how: str) -> list[str]:
     """The classes in order; UserError where one has no example in one of the splits in use."""
-    classes = ["Other", "RBC"]
-    if task == "multiclass":
-        classes = np.unique(np.concatenate(list(named.values()))).tolist()
+    everything = Counter(np.concatenate(list(named.values())).tolist())
+    classes = ["Other", "RBC"] if task == "binary" else sorted(everything)
     for split in ("test",) if how == "test" else SPLITS:
         for name in classes:
-            if name not in named[split]:
-                total = sum((k == name).sum() for k in named.values())
+            # Who scores a model on cells of their own needs no example of every class.
+            if name not in named[split] and (how != "test" or task == "binary"):
                 raise UserError(
-                    f"class {name}: {total} example(s) in all, none in {split}: too few to split; "
-                    "annotate more fields of it, drop the label, or try another --split or --seed"
+                    f"class {name}: {everything[name]} example(s) in all, none in {split}: too few "
+                    f"to split; classes found: {tell_counts(everything)}; add fields of it with an "
+                    "annotation (XML, JSON, TXT) or pictures in a folder per class, drop or rename "
+                    "labels with --labels, or try another --split or --seed"
                 )
     return classes
 
@@ -127,31 +192,39 @@ def encode_labels(classes: Sequence[str], names: np.ndarray) -> np.ndarray:
 
 def describe(
     options: Options,
-    how: str,
+    task: str,
+    ways: dict[str, str],
     fields: Sequence[Field],
-    by_split: dict[str, list[Field]],
     named: dict[str, np.ndarray],
     classes: Sequence[str],
-    left_out: Counter[str],
+    findings: Findings,
 ) -> dict[str, Any]:
     """The archive's metadata: what it was made of, by which options, and what was left out."""
     listing = "".join(f"{f.digest}  {f.name}\n" for f in fields)
+    by_split = {s: [f for f in fields if f.split == s] for s in SPLITS}
+    complete: dict[str, set[str]] = {}
+    for f in fields:
+        complete.setdefault(f.lab, set(f.complete)).intersection_update(f.complete)
     return {
-        "task": options.task,
+        "task": task,
         "image_size": options.image_size,
         "seed": options.seed,
-        "split": how,
+        "split": " and ".join(dict.fromkeys(ways.values())),
+        "split_by_lab": ways,
         "background": options.background,
         "fields": {s: len(by_split[s]) for s in SPLITS},
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
         "counts": {s: {k: int((named[s] == k).sum()) for k in classes} for s in SPLITS},
-        "left_out": {reason: n for reason, n in left_out.items() if n},
-        "dataset_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "left_out": findings.of("left out"),
+        "put_right": findings.of("put right"),
+        "complete": {lab: sorted(labels) for lab, labels in complete.items()},
+        "dataset_sha256": hashlib.sha256(listing.encode("utf-8", "backslashreplace")).hexdigest(),
         "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
+        "field_look": {s: {f.name: f.look for f in by_split[s]} for s in SPLITS},
     }
 
 
-def summarise(metadata: dict, output: Path, seconds: float) -> str:
+def summarise(metadata: dict, findings: Findings, output: Path, seconds: float) -> str:
     """The closing lines on the terminal: what was read, what left out and why, what came of it."""
     counts = metadata["counts"]
     classes = list(counts["train"])
@@ -161,7 +234,7 @@ def summarise(metadata: dict, output: Path, seconds: float) -> str:
         + ", ".join(f"{n} {label}" for label, n in metadata["boxes"].items())
         + f" boxes ({metadata['split']} split, {metadata['task']})"
     ]
-    lines += [f"  left out: {n} x {reason}" for reason, n in metadata["left_out"].items()]
+    lines += [f"  {line}" for line in findings.lines("left out", "put right")]
     lines.append("".ljust(width) + "".join(s.rjust(8) for s in SPLITS))
     for name in ("fields", *classes):
         row = [metadata["fields"][s] if name == "fields" else counts[s][name] for s in SPLITS]
@@ -199,25 +272,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
     if options.download:
         download_bccd(HERE / "data")
-    root = find_dataset(options.data_dir)
-    fields, left_out = read_dataset(root, options.workers)
-    by_split, how = split_fields(fields, root, options.split, options.seed)
-    left_out["field in no official list"] += len(fields) - sum(map(len, by_split.values()))
+    datasets = open_datasets(
+        options.data_dir or [find_default()], MOST_DRAWN if options.check else 1
+    )
+    unify(datasets, parse_renames(options.labels))
+    state_complete(datasets, options.complete)
+    task = choose_task(options, datasets)
+    by_dataset = [read_fields(dataset, options.workers) for dataset in datasets]
+    for dataset, read in zip(datasets, by_dataset, strict=True):
+        settle_complete(dataset, read)
+    fields, missing = join(datasets, by_dataset)
+    mark_twins(fields)
+    findings = gather(datasets)
+    ways = assign_splits(fields, missing, options.split, options.seed, findings)
+    if options.check:
+        return write_check_page(options.output.with_name("check.html"), fields, findings)
+
     arrays: dict[str, Any] = {}
     for split in SPLITS:
-        of_split, dropped = build_split(by_split[split], split, options)
-        arrays |= of_split
-        left_out += dropped
-    named = {s: name_classes(arrays[f"label_{s}"], options.task) for s in SPLITS}
-    classes = check_classes(named, options.task, how)
+        of_split = [f for f in fields if f.split == split]
+        arrays |= build_split(of_split, split, task, options, findings)
+    named = {s: name_classes(arrays[f"label_{s}"], task) for s in SPLITS}
+    classes = check_classes(named, task, options.split)
     arrays |= {f"y_{s}": encode_labels(classes, named[s]) for s in SPLITS}
-    metadata = describe(options, how, fields, by_split, named, classes, left_out)
+    metadata = describe(options, task, ways, fields, named, classes, findings)
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(json.dumps(metadata))
     write_archive(options.output, arrays, options.workers)
     if options.preview:
         draw_preview(options.preview, [arrays[f"X_{s}"] for s in SPLITS], options.seed)
-    print(summarise(metadata, options.output, time.perf_counter() - start))
+    print(summarise(metadata, findings, options.output, time.perf_counter() - start))
     return 0
 
 

@@ -55,7 +55,10 @@ class Crops(NamedTuple):
 
 def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
     """The fields as they are: names (f,), image files end to end (bytes,) and where each ends (f,);
-    all their boxes (m, 4), the label of each (m,), and the index of its field (m,)."""
+    all their boxes (m, 4), the label of each (m,), and the index of its field (m,).
+
+    And of each field (f,) its laboratory, and which labels it lacks no box of, comma between.
+    """
     boxes = [(i, *segment) for i, field in enumerate(fields) for segment in field.segments]
     return {
         "field": np.array([f.name for f in fields], str),
@@ -64,6 +67,8 @@ def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
         "field_box": np.array([box for *_, box in boxes], np.int64).reshape(-1, 4),
         "field_label": np.array([label for _, label, _ in boxes], str),
         "field_index": np.array([i for i, *_ in boxes], np.int64),
+        "field_lab": np.array([f.lab for f in fields], str),
+        "field_complete": np.array([",".join(f.complete) for f in fields], str),
     }
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hematovision.figures import AMBER, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
+from hematovision.labels import is_rbc as is_rbc
 
 BACKGROUND = "Background"
 
@@ -33,11 +34,6 @@ class Cells(NamedTuple):
     def pick(self, chosen: np.ndarray) -> Cells:
         """Those that an index or a mask (n,) names."""
         return Cells(*(column[chosen] for column in self))
-
-
-def is_rbc(label: str) -> bool:
-    """Whether a label names red blood cells."""
-    return label.casefold() == "rbc"
 
 
 def sides(box: np.ndarray) -> np.ndarray:

@@ -22,7 +22,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-STDERR_LOCK = threading.RLock()
+from hematovision.surroundings import printable, settled
+
+STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
+SAID: set[str] = set()
 
 
 class UserError(Exception):
@@ -59,10 +62,11 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
         description=description.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     hints = typing.get_type_hints(cls)
+    several: list[str] = []
     for f in dataclasses.fields(cls):
         extra = {k: v for k, v in f.metadata.items() if k not in ("help", "low", "high")}
         kind = hints[f.name]
-        if isinstance(kind, types.UnionType):
+        if typing.get_origin(kind) in (types.UnionType, typing.Union):
             kind = typing.get_args(kind)[0]
         span = describe_range(f.metadata["low"], f.metadata["high"])
         text = f.metadata["help"] + (f", {span}" if span else "")
@@ -71,14 +75,20 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
         if "nargs" in extra:
             parser.add_argument(f.name, type=Path, help=text, **extra)
             continue
+        if typing.get_origin(kind) is tuple:  # given once or several times, one value or several
+            kind = typing.get_args(kind)[0]
+            several.append(f.name)
+            extra |= {"action": "extend", "nargs": "+"}
         if kind is bool:
             extra["action"] = "store_true"
         elif typing.get_origin(kind) is Literal:
             extra["choices"] = typing.get_args(kind)
         else:
             extra.update(type=kind, metavar=extra.get("metavar", kind.__name__.upper()))
-        parser.add_argument("--" + f.name.replace("_", "-"), default=f.default, help=text, **extra)
-    options = cls(**vars(parser.parse_args(argv)))
+        default = None if f.name in several else f.default
+        parser.add_argument("--" + f.name.replace("_", "-"), default=default, help=text, **extra)
+    values = vars(parser.parse_args(argv))
+    options = cls(**values | {name: tuple(values[name] or ()) for name in several})
     for f in dataclasses.fields(cls):
         value, low, high = getattr(options, f.name), f.metadata["low"], f.metadata["high"]
         # "Not within", rather than "outside of", refuses NaN too.
@@ -93,27 +103,38 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
-        try:
-            return main(argv)
-        except UserError as error:
-            say(f"error: {error}")
-            return 2
-        except KeyboardInterrupt:
-            say("interrupted")
-            return 130
-        except BrokenPipeError:  # the reader of our output (`| head`) has left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except OSError as error:
-            say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
-            return 2
+        with settled():
+            try:
+                return main(argv)
+            except UserError as error:
+                say(f"error: {error}")
+                return 2
+            except KeyboardInterrupt:
+                say("interrupted")
+                return 130
+            except BrokenPipeError:  # the reader of our output (`| head`) has left
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
+            except OSError as error:
+                say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
+                return 2
 
     return guarded
 
 
 def say(text: str) -> None:
-    """Print a notice on stderr: stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a notice, one line, on stderr: stdout is for results."""
+    if sys.stderr is not None:  # else print() would take stdout
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_once(text: str, kind: str) -> None:
+    """Print a notice, but in a run only the first of its kind."""
+    with ONCE_LOCK:
+        if kind in SAID:
+            return
+        SAID.add(kind)
+    say(text)
 
 
 def progress(items: Iterable, total: int, label: str) -> Iterator:

@@ -20,7 +20,7 @@ import numpy as np
 
 from hematovision.cells import Cells, is_sliver, sides, touches
 from hematovision.console import UserError
-from hematovision.ground import QUARTER
+from hematovision.frame import QUARTER, find_frame
 from hematovision.images import level_light, resize
 from hematovision.litert import Network
 
@@ -32,8 +32,8 @@ BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a net
 MIN_CELL_PX = 10  # pixels of a field across which a red cell can't be told from noise
 MIN_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not counted
 TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
-# A picture of so many cells, and of so many pixels on either side, looks like a whole field.
-FIELD_CELLS, FIELD_SIDE = 4, 256
+# A picture of so many cells, and of so many pixels along its sides, looks like a whole field.
+FIELD_CELLS, FIELD_SIDES = 4, (160, 240)
 SAME_CELL = 0.6  # intersection over union from which two boxes of a label are one cell
 
 
@@ -152,14 +152,20 @@ def find_in_field(
     probability from which those of each label are listed; `cell_px`: how many pixels a red cell is
     across, where that is known.
     """
-    if cv2.meanStdDev(image)[1].max() < BLANK_SPREAD:
+    frame = find_frame(image)
+    levelled = level_light(image, frame)
+    if cv2.meanStdDev(levelled if frame.any() else image)[1].max() < BLANK_SPREAD:
         return Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    levelled = level_light(image)
     cell_px = cell_px or estimate_cell_px(run, levelled, typical)
     cells = find_cells(run, levelled, cell_px, float(lowest.min()))
     sliver = is_sliver(cells.box, image.shape[1], image.shape[0], 0.9 * MIN_SHOWN * cell_px)
     small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
-    return cells.pick((cells.probability >= lowest[cells.label]) & (small | ~sliver))
+    wanted = (cells.probability >= lowest[cells.label]) & (small | ~sliver)
+    if frame.any():
+        centre = ((cells.box[:, :2] + cells.box[:, 2:]) / 2 / QUARTER).astype(int)
+        column, row = np.minimum(centre, np.array(frame.shape[::-1]) - 1).T
+        wanted &= ~frame[row, column]
+    return cells.pick(wanted)
 
 
 class Detector:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 from hematovision.console import UserError
 
 HERE = Path(__file__).resolve().parents[1]  # the folder of the scripts, with data/
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
+LITTER = {"thumbs.db", "desktop.ini"}
+# How large a file may be, in bytes: a larger one is none of the kind.
+LIMITS = {"picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20}
 
 
 @contextlib.contextmanager
@@ -45,7 +50,8 @@ def csv_table(path: Path, columns: Iterable[str]) -> Iterator[csv.DictWriter]:
     """A table to fill row by row, written whole or not at all; its header stands already."""
     with (
         written_whole(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        # A name that is no UTF-8 stands there as \udce4, and the table stays UTF-8.
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         table = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
         table.writeheader()
@@ -60,7 +66,62 @@ def write_csv(
         table.writerows(rows)
 
 
+def read_file(path: Path, kind: str) -> bytes:
+    """What a regular file of a `kind` in LIMITS holds.
+
+    Raises UserError where it is missing, no regular file (a named pipe never ends) or too large.
+    """
+    most, hint = LIMITS[kind], f"name the file of a {kind}"
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path}: not a regular file; {hint}")
+            data = file.read(most + 1) if status.st_size <= most else b""
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); {hint}") from None
+    except ValueError:  # a null character
+        raise UserError(f"{path}: not a file's name; {hint}") from None
+    if max(len(data), status.st_size) > most:
+        raise UserError(f"{path}: larger than a {kind} may be ({most >> 20} MiB); {hint}")
+    return data
+
+
+def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The image files of a folder and all below, by name; and how many others of which suffix.
+
+    What is hidden, a Mac's side files (``._x``, ``__MACOSX``) and folders met twice are passed over
+    without a word; so are folders that can't be entered.
+    """
+    images: list[Path] = []
+    others: Counter[str] = Counter()
+    seen: set[tuple[int, int]] = set()
+    for top, folders, names in os.walk(folder, followlinks=True):
+        here = os.stat(top)
+        if (here.st_dev, here.st_ino) in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        folders[:] = sorted(n for n in folders if not n.startswith((".", "__MACOSX")))
+        for name in names:
+            path = Path(top, name)
+            if name.startswith(".") or name.lower() in LITTER:
+                continue
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                images.append(path)
+            else:
+                others[path.suffix.lower() or "no suffix"] += 1
+    return sorted(images), others
+
+
 def find_images(folder: Path) -> list[Path]:
-    """The image files of a folder, by name."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(p for p in files if not p.name.startswith("."))
+    """The image files of a folder and all below, by name."""
+    return survey(folder)[0]
+
+
+def describe_others(others: Counter[str], most: int = 4) -> str:
+    """ "3 .heic, 1 .dcm" of what `survey` passed over, the most frequent first."""
+    parts = [f"{n} {suffix}" for suffix, n in others.most_common(most)]
+    rest = others.total() - sum(n for _, n in others.most_common(most))
+    return ", ".join([*parts, f"{rest} of other kinds"] if rest else parts)

@@ -9,13 +9,10 @@ import cv2
 import numpy as np
 
 from hematovision.cells import BACKGROUND, Segment, is_rbc, sides
+from hematovision.frame import QUARTER, find_frame
 
 if TYPE_CHECKING:
     from hematovision.dataset import Field
-
-# Ground, and what a network for fields answers, are drawn at a quarter of the resolution: 16 times
-# less work, and the blur of the reduction removes the noise that a threshold would trip over.
-QUARTER = 4
 
 
 def measure_cell_px(boxes: Sequence[tuple[str, list[float]]]) -> float:
@@ -49,7 +46,8 @@ def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell_px: floa
         area = np.s_[ymin // QUARTER : -(-ymax // QUARTER), xmin // QUARTER : -(-xmax // QUARTER)]
         boxed[area] = True
         dark[area] |= not is_rbc(label)
-    ground = green[~dark]
+    frame = find_frame(image)
+    ground = green[~(dark | frame)]
     if ground.size == 0:
         return np.zeros_like(boxed)
     otsu, _ = cv2.threshold(ground.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
@@ -62,7 +60,7 @@ def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell_px: floa
     free = cv2.erode(large[islands].astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
     # The last row and column, where incomplete.
     free[height // QUARTER :] = free[:, width // QUARTER :] = 0
-    return free.astype(bool) & ~boxed
+    return free.astype(bool) & ~(boxed | frame)
 
 
 def place_background(

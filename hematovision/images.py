@@ -6,66 +6,140 @@ to what the network sees, for archive and prediction alike.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-import cv2
 import numpy as np
 
-from hematovision.console import UserError
-from hematovision.files import written_whole
+from hematovision.console import UserError, say_once
+from hematovision.files import read_file, written_whole
+from hematovision.foreign import name_foreign, name_suffix
+from hematovision.formats import FormatError, Header, read_header
+from hematovision.frame import enlarge
+
+# A small file may promise more than memory holds: no more pixels are decoded than these, and none
+# that would take more bytes on the way.
+MOST_PIXELS, MOST_BYTES = 100_000_000, 900_000_000
+os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MOST_PIXELS)
+import cv2
+
+# Where somebody else imported OpenCV first, it has read the environment without that.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # Share of full brightness that empty ground is brought to: exact in half precision, in which the
 # models that level the light themselves are exported.
 GROUND = 27 / 32
-MOST_PIXELS = 100_000_000
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras store in 16
+BAND = 256  # rows that are worked on at a time
 SLICE = 256  # crops that are worked on at a time, of however many there are
 
 
 def read_image(path: Path, data: bytes | None = None) -> np.ndarray:
-    """Read an image file into (height, width, 3) uint8 RGB.
+    """Read a picture's file, or `data`, what it holds, into (height, width, 3) uint8 RGB.
 
-    Raises UserError where the file is missing, empty, cut short or no image at all.
+    - More than 8 bits are stretched to their range: a microscope camera's 12 bits lie in the lowest
+      of 16. Which range that is, the brightest value of the picture tells: the smallest of 8, 10,
+      12, 14 and 16 bits that holds it.
+    - What is transparent is laid over white, the colour of empty ground.
+    - The orientation tag is obeyed; `settle_frame` clears it where boxes were drawn without it.
+    - Grey, palette, CMYK and 1 bit become RGB; of pages or frames the first is read.
+
+    What of this changes the picture's values is said once a run and kind. Raises UserError where
+    the file is missing, empty, cut short, too large or of a kind that isn't read.
     """
-    try:
-        data = Path(path).read_bytes() if data is None else data
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); give an image file") from None
+    if data is None:
+        data = read_file(path, "picture")
     if not data:
         raise UserError(f"{path}: the file is empty; give an image file")
-    # OpenCV decodes half a JPEG or PNG to a half grey picture without complaint.
-    ends = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
-    for start, end in ends.items():
-        if data.startswith(start) and end not in data[-1024:]:
-            raise UserError(f"{path}: the image is cut short; copy the file again")
+    header = check_header(path, data)
+    # A decoder's own turning: for all kinds but those that are read as they are stored.
+    depth = cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
+    mode = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | depth
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # for one, more pixels than OpenCV's limit
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{path}: not an image that OpenCV can read; give a JPEG, PNG, BMP or TIFF")
+        raise UserError(
+            f"{path}: the image is damaged, or a kind of {header.kind} that OpenCV doesn't know; "
+            "copy the file again, or save it as PNG"
+        )
+    notes = []
+    if image.dtype == np.uint16:
+        image, used = reduce_depth(image)
+        if used < 16:
+            notes.append(f"{used} of 16 bits are used, stretched to their range")
+    if header.pages > 1:
+        what = "pages or channels" if header.kind == "TIFF" else "frames"
+        notes.append(f"of several {what} the first is read")
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if image.shape[2] == 4:
+        image, seen = lay_over_white(image, header.premultiplied)
+        if seen:
+            notes.append("what is transparent is laid over white")
+    if header.alpha and header.kind != "TIFF":
+        image = turn_upright(image, header.orientation)
+    for note in notes:
+        say_once(f"notice: {path}: {note}", note)
     # A third faster than to have the decoder swap the channels.
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def check_pixels(path: Path, data: bytes) -> None:
-    """UserError where a picture file promises more than MOST_PIXELS."""
-    # Pixels compress a thousandfold: a small file may be more than memory holds.
-    if len(data) > 1 << 20 or data.startswith(b"RIFF"):
-        from PIL import Image
+def check_header(path: Path, data: bytes) -> Header:
+    """What a picture's file says of itself; UserError where it can't or mustn't be decoded."""
+    if foreign := name_suffix(path.suffix):
+        raise UserError(f"{path}: {name_foreign(data) or foreign}")
+    try:
+        header = read_header(data)
+    except FormatError as error:
+        raise UserError(f"{path}: {name_foreign(data) or error}") from None
+    most = min(MOST_PIXELS, int(MOST_BYTES / header.cost))
+    if header.width * header.height > most:
+        raise UserError(
+            f"{path}: {header.width} x {header.height} pixels are more than {most:,}; "
+            "cut the slide into fields"
+        )
+    return header
 
-        Image.MAX_IMAGE_PIXELS = None
-        with contextlib.suppress(OSError), Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise UserError(
-                    f"{path}: {width} x {height} pixels are more than {MOST_PIXELS:,}; "
-                    "cut the slide into fields"
-                )
+
+def reduce_depth(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """(h, w[, c]) uint16 to uint8, and the number of bits that were in use."""
+    colours = image[..., :3] if image.ndim == 3 else image
+    used = next(n for n in DEPTHS if int(colours.max(initial=0)) < 1 << n)
+    reduced = np.empty(image.shape, np.uint8)
+    for y in range(0, len(image), BAND):  # the whole at once would take the memory twice
+        np.right_shift(image[y : y + BAND], used - 8, out=reduced[y : y + BAND], casting="unsafe")
+    if image.ndim == 3 and image.shape[2] == 4:  # transparency has a range of its own
+        full = next(n for n in DEPTHS if int(image[..., 3].max(initial=0)) < 1 << n)
+        reduced[..., 3] = image[..., 3] >> (full - 8)
+    return reduced, used
+
+
+def lay_over_white(image: np.ndarray, premultiplied: bool) -> tuple[np.ndarray, bool]:
+    """(h, w, 4) uint8 BGRA over white: (h, w, 3) BGR, and whether anything was transparent.
+
+    A transparency of nothing at all, everywhere, is a channel that some writers leave unused.
+    """
+    opaque = np.ascontiguousarray(image[..., :3])
+    low, high, *_ = cv2.minMaxLoc(cv2.extractChannel(image, 3))
+    if low == 255 or (high == 0 and opaque.any()):
+        return opaque, False
+    for y in range(0, len(image), BAND):
+        band, cover = opaque[y : y + BAND], image[y : y + BAND, :, 3:].astype(np.uint16)
+        shown = band if premultiplied else (band * cover + 127) // 255
+        band[:] = np.minimum(shown + (255 - cover), 255)
+    return opaque, True
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The picture as EXIF's orientation, 1 to 8, says that it is to be looked at."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -128,12 +202,22 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     )
 
 
-def level_light(image: np.ndarray) -> np.ndarray:
-    """Bring the empty ground of a field, its brightest twentieth, to one colour (Land, 1977)."""
+def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
+    """Bring the empty ground of a field, its brightest twentieth, to one colour (Land, 1977).
+
+    Where a `frame` is given (see `find_frame`), ground is measured in the smear alone, and the
+    frame is painted over with its colour.
+    """
     size = max(1, image.shape[1] // 8), max(1, image.shape[0] // 8)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    framed = frame is not None and frame.any() and not frame.all()
+    if framed:
+        shown = cv2.resize(frame.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
+        small = small[shown.ravel()] if shown.any() else small
     white = np.maximum(np.percentile(small, 95, axis=0), 48)
-    table = np.clip(np.arange(256)[:, np.newaxis] * (round(255 * GROUND) / white), 0, 255).astype(
-        np.uint8
-    )
-    return cv2.LUT(image, table[:, np.newaxis])
+    ground = round(255 * GROUND)
+    table = np.clip(np.arange(256)[:, np.newaxis] * (ground / white), 0, 255).astype(np.uint8)
+    levelled = cv2.LUT(image, table[:, np.newaxis])
+    if framed:
+        levelled[enlarge(frame, image)] = ground
+    return levelled

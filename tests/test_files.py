@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import files_below
 
 from hematovision.console import UserError
-from hematovision.files import csv_table, find_images, write_text, written_whole
+from hematovision.files import (
+    LIMITS,
+    csv_table,
+    describe_others,
+    find_images,
+    read_file,
+    survey,
+    write_text,
+    written_whole,
+)
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -43,3 +53,52 @@ def test_images_are_found_by_name_and_hidden_ones_are_not(tmp_path: Path) -> Non
     for name in ("b.PNG", "a.jpeg", "._a.jpeg", "notes.txt", "c.webp"):
         (tmp_path / name).write_bytes(b"")
     assert [p.name for p in find_images(tmp_path)] == ["a.jpeg", "b.PNG", "c.webp"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_refused_at_once_alone_and_in_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match="not a regular file"):
+        read_file(tmp_path / "a.png", "picture")
+    assert survey(tmp_path) == ([], Counter({".png": 1}))
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_is_refused(name: str) -> None:
+    if not Path(name).exists():
+        pytest.skip(f"no {name} here")
+    with pytest.raises(UserError, match=f"{name}: not a regular file"):
+        read_file(Path(name), "picture")
+
+
+def test_what_is_missing_or_no_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.png", tmp_path, tmp_path / "a\0b.png"):
+        with pytest.raises(UserError, match="name the file of a picture"):
+            read_file(path, "picture")
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_a_file_larger_than_its_kind_may_be_is_not_read(tmp_path: Path, kind: str) -> None:
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(LIMITS[kind] + 1)  # sparse: it takes no room
+    with pytest.raises(UserError, match=rf"larger than a {kind} may be \(\d+ MiB\)"):
+        read_file(tmp_path / "large", kind)
+
+
+def test_folders_are_looked_into_to_any_depth_without_litter(tmp_path: Path) -> None:
+    wanted = ["a.JPG", "deep/er/still/b.tiff", "deep/c.png"]
+    litter = ["._a.jpg", ".hidden/d.png", "__MACOSX/a.jpg", "deep/.DS_Store", "Thumbs.db"]
+    other = ["notes.txt", "deep/slide.svs", "deep/er/phone.heic", "README"]
+    for name in [*wanted, *litter, *other]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "deep" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    images, others = survey(tmp_path)
+    assert images == sorted(tmp_path / name for name in wanted) == find_images(tmp_path)
+    assert others == Counter({".txt": 1, ".svs": 1, ".heic": 1, "no suffix": 1, ".png": 1})
+
+
+def test_other_files_are_told_the_most_frequent_first() -> None:
+    others = Counter({".heic": 9, ".xml": 3, ".svs": 2, ".dcm": 2, ".a": 1, ".b": 1})
+    assert describe_others(others) == "9 .heic, 3 .xml, 2 .svs, 2 .dcm, 2 of other kinds"

@@ -23,11 +23,25 @@ if TYPE_CHECKING:
 
 
 def start_tensorflow(seed: int) -> None:
-    """Import TensorFlow without its chatter and make what follows repeatable."""
+    """Import TensorFlow without its chatter and make what follows repeatable.
+
+    Also where a keras.json or the environment asks for another number format, channel order or
+    fewer epochs than ours. Raises UserError where Keras itself doesn't start because of them.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED"):
+        os.environ.pop(limit, None)
     with quiet_stderr():
-        import keras
-        import tensorflow as tf
+        try:
+            import keras
+            import tensorflow as tf
+        except (ValueError, AttributeError, OSError) as error:
+            raise UserError(
+                f"Keras: can't start ({first_line(error)}); mend or remove keras.json in its folder"
+            ) from None
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     tf.get_logger().setLevel("ERROR")
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -19,7 +19,8 @@ import numpy as np
 from hematovision.archive import FieldSplit
 from hematovision.cells import Segment, is_rbc, is_sliver, overlap, sides, touches
 from hematovision.detector import CELL, MIN_SHOWN
-from hematovision.ground import QUARTER, find_free_area
+from hematovision.frame import QUARTER, find_frame
+from hematovision.ground import find_free_area
 from hematovision.images import GROUND, level_light, read_image, resize
 from hematovision.training.views import restain
 
@@ -45,8 +46,9 @@ class TrainingField:
     dismissed: np.ndarray  # (d, 4) found by the network, but with too little of a cell shown
 
     def image(self) -> np.ndarray:
-        """The field with its light levelled, (height, width, 3) uint8."""
-        return level_light(self.raw())
+        """The field as the network is shown it, its light levelled, (height, width, 3) uint8."""
+        raw = self.raw()
+        return level_light(raw, find_frame(raw))
 
     def raw(self) -> np.ndarray:
         """The field as it was photographed."""
