@@ -23,7 +23,18 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from hematovision import classifier, detector, ground, images, litert, output_folder
+from hematovision.taxonomy import find_parent, is_a, lineage
+
+from hematovision import (
+    classifier,
+    detector,
+    frame,
+    images,
+    litert,
+    output_folder,
+    scale,
+    tiles,
+)
 from hematovision.cells import choose_colours
 from hematovision.classifier import choose_model, read_card
 from hematovision.console import UserError, command, option, parse_options, say
@@ -31,7 +42,8 @@ from hematovision.files import HERE, write_text
 
 PAGE, LITERT = HERE / "hematovision" / "page", HERE / "data" / "litert"
 EXAMPLE = HERE / "data" / "examples" / "field.jpg"
-ROOMS = (images, ground, detector, classifier, litert, output_folder)  # that the page twins
+# The rooms that the page twins, and takes constants from.
+ROOMS = (images, frame, tiles, scale, detector, classifier, litert, output_folder)
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
@@ -138,17 +150,20 @@ def write_policy(script: str, style: str) -> str:
 
 def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
     """What the page knows of its model, as JSON."""
-    labels = card["fields"]["labels"]
+    labels, classes = card["fields"]["labels"], card["classes"]
     colours = {k: f"#{bytes(rgb).hex()}" for k, rgb in choose_colours(labels).items()}
     page = {
         "id": hashlib.sha256(b"".join(networks)).hexdigest()[:12],
         "labels": labels,
-        "classes": card["classes"],
-        "types": [],
+        "classes": classes,
+        "types": [k for k in classes if k != "WBC" and is_a(k, "WBC")],
+        "kinds": {k: list(lineage(k))[1:] for k in classes},
         "thresholds": card["fields"]["thresholds"],
         "colours": colours,
     }
     kept = {key: card[key] for key in KEPT}
+    kept["parents"] = [find_parent(k, classes) for k in classes]
+    kept["kind_threshold"] = card.get("kind_threshold", classifier.KIND_THRESHOLD)
     about = {"page": page, "card": kept, "litert": litert_version()}
     return json.dumps(about).replace("<", "\\u003c")
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, SAMPLE
+from conftest import ROOT, SAMPLE, write_png
 from driver import Page
+from hematovision.tiles import decode, network_size, spread_tiles
 
 from hematovision.classifier import PRETRAINED, Classifier
-from hematovision.dataset import read_boxes
-from hematovision.detector import Detector, decode, network_size, spread_tiles
+from hematovision.detector import Detector
+from hematovision.frame import find_frame
 from hematovision.images import level_light, read_image, resize, scale_pixels, square_crop
 
 sys.path.insert(0, str(ROOT / "data"))
@@ -176,32 +178,94 @@ def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: lis
         assert boxes == pytest.approx(wanted.box, abs=1e-9)
 
 
+def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:
+    """A field as it is, behind an eyepiece, between bars, and with a scale bar."""
+    height, width = field.shape[:2]
+    disc = np.zeros((height, width), np.uint8)
+    cv2.circle(disc, (width // 2 + 9, height // 2), int(0.48 * height), 255, -1)
+    light = cv2.GaussianBlur(disc, (0, 0), 3).astype(np.float32)[..., np.newaxis] / 255
+    bar = field.copy()
+    cv2.rectangle(bar, (width - 160, height - 40), (width - 40, height - 33), (0, 0, 0), -1)
+    cv2.putText(bar, "10 um", (width - 130, height - 46), 0, 0.6, (0, 0, 0), 2)
+    return {
+        "plain": field,
+        "eyepiece": (field * light + 6 * (1 - light)).astype(np.uint8),
+        "black bars": cv2.copyMakeBorder(field, 40, 30, 0, 0, cv2.BORDER_CONSTANT),
+        "white bar": cv2.copyMakeBorder(field, 0, 0, 50, 0, cv2.BORDER_CONSTANT, value=[255] * 3),
+        "scale bar": bar,
+        "even scale bar": bar[:, 65:],  # an opening by an even kernel
+    }
+
+
+def test_frames_are_left_out(twins: Callable, field_files: list[Path]) -> None:
+    for path in field_files[::9]:
+        for name, image in frame_fields(read_image(path)).items():
+            frame = find_frame(image)
+            found, levelled = twins(
+                """([image]) => {
+                  const frame = findFrame(picture(...image));
+                  return [bytes(frame.data), bytes(levelLight(picture(...image), frame).data)];
+                }""",
+                [pack_image(image)],
+            )
+            assert frame.any() == (name != "plain")
+            data = np.frombuffer(base64.b64decode(found), np.uint8).reshape(frame.shape)
+            assert (data == frame).all(), (path.name, name)
+            wanted = level_light(image, frame)
+            assert (unpack_image(levelled, *image.shape[:2]) == wanted).all(), (path.name, name)
+
+
 # --- answers --------------------------------------------------------------------------------------
+
+
+def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
+    """The page finds in fields what predict.py finds."""
+    found = page.open(*paths).fields()
+    assert [field["name"] for field in found] == [path.name for path in paths]
+    shift, gap, cells = 0.0, 0.0, 0
+    for path, field in zip(paths, found, strict=True):
+        assert field["state"] == "done" and field["single"] is None, path.name
+        wanted, scale = detector.search(read_image(path), LEAST)
+        assert field["scale"]["certain"] == scale.certain
+        assert field["scale"]["cellPx"] == pytest.approx(scale.cell_px, rel=1e-4)
+        counted = detector.is_counted(wanted)
+        # Of equal probabilities one or the other may come first.
+        order = np.lexsort([*wanted.box.round(1).T, wanted.label])
+        given = field["cells"]
+        boxes = np.array([cell["box"] for cell in given]).reshape(-1, 4)
+        code = np.array([detector.labels.index(cell["label"]) for cell in given], int)
+        same = np.lexsort([*boxes.round(1).T, code])
+        assert code[same].tolist() == wanted.label[order].tolist(), path.name
+        sure = np.array([cell["probability"] for cell in given])
+        count = np.array([cell["counted"] for cell in given])
+        assert (count[same] == counted[order]).all(), path.name
+        shift = max(shift, np.abs(boxes[same] - wanted.box[order]).max(initial=0))
+        gap = max(gap, np.abs(sure[same] - wanted.probability[order]).max(initial=0))
+        cells += len(boxes)
+    print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
+    assert cells > 10 * len(found)
+    assert shift <= 0.05 and gap <= 1e-3
 
 
 def test_fields_as_predict_finds_them(
     app: Callable[..., Page], field_files: list[Path], detector: Detector
 ) -> None:
-    page = app()
-    page.open(*field_files)
-    found = page.fields()
-    assert [field["name"] for field in found] == [path.name for path in field_files]
-    shift, gap, cells = 0.0, 0.0, 0
-    for path, field in zip(field_files, found, strict=True):
-        assert field["state"] == "done" and field["single"] is None, path.name
-        wanted = detector.find(read_image(path), LEAST)
-        counted = detector.is_counted(wanted)
-        assert [cell["counted"] for cell in field["cells"]] == counted.tolist(), path.name
-        labels = [detector.labels[k] for k in wanted.label]
-        assert [cell["label"] for cell in field["cells"]] == labels, path.name
-        boxes = np.array([cell["box"] for cell in field["cells"]]).reshape(-1, 4)
-        sure = np.array([cell["probability"] for cell in field["cells"]])
-        shift = max(shift, np.abs(boxes - wanted.box).max(initial=0))
-        gap = max(gap, np.abs(sure - wanted.probability).max(initial=0))
-        cells += len(boxes)
-    print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
-    assert cells > 10 * len(found)
-    assert shift <= 0.05 and gap <= 1e-3
+    check_fields(app(), field_files, detector)
+
+
+def test_wide_and_framed_fields_as_predict_finds_them(
+    app: Callable[..., Page], detector: Detector, tmp_path: Path
+) -> None:
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    twice = np.hstack([field, field[:, ::-1]])
+    wide = np.vstack([twice, twice[::-1]])
+    pictures = {
+        "wide": cv2.resize(wide, (704, 528), interpolation=cv2.INTER_AREA),  # found in tiles
+        "close": cv2.resize(field[:300, :400], None, fx=2, fy=2),
+        **{name: frame_fields(field)[name] for name in ("eyepiece", "scale bar")},
+    }
+    paths = [write_png(tmp_path / f"{name}.png", picture) for name, picture in pictures.items()]
+    check_fields(app(), paths, detector)
 
 
 def test_crops_as_predict_names_them(app: Callable[..., Page]) -> None:
@@ -241,11 +305,17 @@ def cut_segments(n: int) -> Iterator[np.ndarray]:
     while cut < n:
         root = roots[k % len(roots)]
         fields = sorted((root / "Annotations").glob("*.xml"))
-        boxes = read_boxes(fields[(k * 7) % len(fields)])
-        picture = next((root / "JPEGImages").glob(f"{fields[(k * 7) % len(fields)].stem}.*"))
+        note = fields[(k * 7) % len(fields)]
         k += 1
+        picture = next((root / "JPEGImages").glob(f"{note.stem}.*"))
         # One of each label of a field, so that the rare ones come too.
-        by_label = {label: [round(v) for v in box] for label, box in boxes}
+        by_label = {
+            item.findtext("name"): [
+                round(float(item.findtext(f"bndbox/{corner}")))
+                for corner in ("xmin", "ymin", "xmax", "ymax")
+            ]
+            for item in ET.parse(note).iter("object")
+        }
         for x0, y0, x1, y1 in by_label.values():
             segment = read_image(picture)[max(0, y0) : y1, max(0, x0) : x1]
             if cut < n and segment.size and min(segment.shape[:2]) < 256:

@@ -263,6 +263,11 @@ def test_what_is_no_picture_is_refused_in_words(app: Callable[..., Page]) -> Non
         assert page.text("#state").startswith(f"{name}: "), name
         assert words in page.text("#state"), name
     assert page.fields() == []
+    dim = cv2.imencode(".png", cv2.imread(str(FIELD)).astype(np.uint16) * 16)[1].tobytes()
+    page.open({"name": "twelve bits.png", "mimeType": "", "buffer": dim})
+    assert "16 bits, of which it uses the lower ones" in page.text("#state")
+    page.page.click("#close")
+    page.wait("hematovision.session.fields.length === 0")
     page.open({"name": "good.jpg", "mimeType": "", "buffer": JPEG})
     page.open({"name": "again.jpg", "mimeType": "", "buffer": JPEG})
     assert page.text("#state") == "again.jpg: is open already"
@@ -284,10 +289,13 @@ def write_formats(field: np.ndarray) -> dict[str, bytes]:
         return exif
 
     wide = np.dstack([field, np.full(field.shape[:2], 255, np.uint8)])
+    half = wide.copy()
+    half[:200, :, 3] = np.arange(200)[:, np.newaxis]
     deep = field.astype(np.uint16)[..., ::-1] * 257
     return {
         "plain.png": saved("PNG"),
         "alpha.png": saved("PNG", Image.fromarray(wide)),
+        "half.png": saved("PNG", Image.fromarray(half)),
         "palette.png": saved("PNG", picture.quantize(64)),
         "grey.png": saved("PNG", picture.convert("L")),
         "deep.png": cv2.imencode(".png", deep)[1].tobytes(),
@@ -326,7 +334,8 @@ def test_pixels_are_those_that_predict_reads(browser) -> None:
         text, width, height = page.evaluate(read, base64.b64encode(data).decode())
         found = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)
         plain = data.removesuffix(trailer)
-        assert (found == read_image(Path(name), plain)).all(), name
+        apart = np.abs(found.astype(int) - read_image(Path(name), plain))
+        assert apart.max() <= (1 if name == "half.png" else 0), name
     page.close()
 
 

@@ -34,7 +34,8 @@ export class Classifier {
   }
 
   /**
-   * Index of the class: RBC from the threshold up, where there is one; else the likeliest class that
+   * Index of the class: RBC from the threshold up, where there is one; else the likeliest class
+   * that
    * is no kind of another, and then its likeliest kind, where that is likely enough.
    * @param {number[]} probabilities
    */

@@ -2,16 +2,26 @@
  * A field in, its cells out. The twin of `hematovision/detector.py`.
  */
 import { isRbc, isSliver, overlap, side } from "./cells.js";
-import { BLANK_SPREAD, MIN_SHOWN, OFF, SAME_CELL, SAME_PLACE, WITHIN } from "./constants.js";
+import {
+  BLANK_SPREAD,
+  MIN_SHOWN,
+  OFF,
+  QUARTER,
+  SAME_CELL,
+  SAME_PLACE,
+  WITHIN,
+} from "./constants.js";
+import { findFrame } from "./frame.js";
 import { levelLight, spread } from "./images.js";
 import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
 import { findCells } from "./tiles.js";
 
 /** @typedef {import("./cells.js").Found} Found */
 /** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("./raster.js").Plane} Plane */
 /** @typedef {import("./scale.js").Scale} Scale */
 /** @typedef {import("./tiles.js").Run} Run */
-/** Told what part is done. @typedef {(part: number) => Promise<void>} Tell */
+/** Told what part is done. @typedef {(part: number) => void} Tell */
 
 /**
  * What the model card says of fields.
@@ -38,6 +48,12 @@ export async function findInField(run, levelled, typical, lowest, cellPx, tell) 
     const sliver = isSliver(cell.box, levelled.width, levelled.height, thinnest);
     return cell.probability >= lowest[cell.label] && (small || !sliver);
   });
+}
+
+/** Whether a cell's centre lies in a frame. @param {Plane} frame @param {Found} cell */
+function isWithin({ data, width, height }, { box }) {
+  const [x, y] = [0, 1].map((k) => Math.trunc((box[k] + box[k + 2]) / 2 / QUARTER));
+  return data[Math.min(y, height - 1) * width + Math.min(x, width - 1)] === 1;
 }
 
 /** Pixels that two boxes share. @param {Found} a @param {Found} b */
@@ -107,14 +123,16 @@ export class Detector {
    */
   async search(image, minProbability, cellPx, tell) {
     const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
-    if (spread(image) < BLANK_SPREAD) return { cells: [], scale: unknown };
+    const frame = findFrame(image);
+    const levelled = levelLight(image, frame);
+    const framed = frame.data.includes(1);
+    if (spread(framed ? levelled : image) < BLANK_SPREAD) return { cells: [], scale: unknown };
     const { run, typical } = this;
     const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
-    const levelled = levelLight(image);
-    await tell?.(0);
+    tell?.(0);
     let scale = unknown;
     if (!cellPx) scale = await measureCellPx(run, levelled, typical, this.red);
-    await tell?.(0);
+    tell?.(0);
     let cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
     const seen = cellPx ? null : this.measureOff(cells, image, scale);
     if (seen) {
@@ -122,7 +140,9 @@ export class Detector {
       cells = await findInField(run, levelled, typical, lowest, seen, tell);
       if (this.measureOff(cells, image, scale)) scale.certain = false;
     }
-    return { cells: this.leaveDoublesOut(cells), scale };
+    cells = this.leaveDoublesOut(cells);
+    if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
+    return { cells, scale };
   }
 
   /**

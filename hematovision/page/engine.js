@@ -56,7 +56,8 @@ export class Engine {
   /**
    * Look at a picture, or name the cell that it shows. The picture's pixels go over to the worker.
    * @param {"look" | "name"} type @param {Picture} image
-   * @param {{kind?: string, minProbability?: number, cellPx?: number | null}} [how] @param {Listeners} [heard]
+   * @param {{kind?: string, minProbability?: number, cellPx?: number | null}} [how]
+   * @param {Listeners} [heard]
    */
   ask(type, image, how = {}, heard = {}) {
     const id = ++this.serial;

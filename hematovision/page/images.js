@@ -3,19 +3,20 @@
  *
  * The twin of `hematovision/images.py`; tests hold the two equal on real fields.
  */
-import { GROUND } from "./constants.js";
+import { GROUND, QUARTER } from "./constants.js";
 import { clamp, percentile, round } from "./numbers.js";
+import { countOf } from "./raster.js";
 import { blank, resize } from "./resize.js";
 
+/** @typedef {import("./raster.js").Plane} Plane */
+
 /**
- * A picture: RGB, row by row. `tables`, where there are any, give the level that each level of a
- * channel is read as; `cut` applies them, so that a levelled picture takes no memory of its own.
- * @typedef {{data: Uint8ClampedArray, width: number, height: number,
- *   tables?: Uint8Array[]}} Picture
+ * A picture: RGB, row by row.
+ * @typedef {{data: Uint8ClampedArray, width: number, height: number}} Picture
  */
 
 /**
- * A part of a picture, levelled where the picture has tables.
+ * A part of a picture.
  * @param {Picture} image @param {number} left @param {number} top
  * @param {number} width @param {number} height @returns {Picture}
  */
@@ -25,33 +26,60 @@ export function cut(image, left, top, width, height) {
     const from = 3 * ((top + y) * image.width + left);
     part.data.set(image.data.subarray(from, from + 3 * width), 3 * y * width);
   }
-  if (image.tables) {
-    const [red, green, blue] = image.tables;
-    for (let i = 0; i < part.data.length; i += 3) {
-      part.data[i] = red[part.data[i]];
-      part.data[i + 1] = green[part.data[i + 1]];
-      part.data[i + 2] = blue[part.data[i + 2]];
-    }
-  }
   return part;
 }
 
 /**
- * Bring the empty ground of a field, its brightest twentieth, to one colour.
- * @param {Picture} image @returns {Picture}
+ * Bring the empty ground of a field, its brightest twentieth, to one colour. Ground is measured
+ * outside the frame, where there is one (see `findFrame`), and the frame is painted over with it.
+ * @param {Picture} image @param {Plane} [frame] @returns {Picture}
  */
-export function levelLight(image) {
+export function levelLight(image, frame) {
   const width = Math.max(1, Math.floor(image.width / 8));
   const height = Math.max(1, Math.floor(image.height / 8));
   const small = resize(image, width, height, true);
+  const covered = frame ? countOf(frame.data) : 0;
+  const framed = frame && covered > 0 && covered < frame.data.length ? frame : null;
+  let shown = Array.from({ length: width * height }, (_, i) => i);
+  if (framed) {
+    const inside = shown.filter((i) => {
+      const x = nearest(i % width, framed.width, width);
+      return !framed.data[nearest(Math.floor(i / width), framed.height, height) * framed.width + x];
+    });
+    if (inside.length) shown = inside;
+  }
+  const ground = round(255 * GROUND);
   const tables = [0, 1, 2].map((c) => {
-    const levels = Uint8Array.from({ length: width * height }, (_, i) => small.data[3 * i + c]);
+    const levels = Uint8Array.from(shown, (i) => small.data[3 * i + c]);
     const white = Math.max(percentile(levels.sort(), 0.95), 48);
-    return Uint8Array.from({ length: 256 }, (_, level) =>
-      clamp(level * (round(255 * GROUND) / white), 0, 255),
-    );
+    return Uint8Array.from({ length: 256 }, (_, level) => clamp(level * (ground / white), 0, 255));
   });
-  return { ...image, tables };
+  const levelled = blank(image.width, image.height);
+  for (let i = 0; i < levelled.data.length; i += 3) {
+    for (let c = 0; c < 3; c++) levelled.data[i + c] = tables[c][image.data[i + c]];
+  }
+  if (framed) paint(levelled, framed, ground);
+  return levelled;
+}
+
+/**
+ * The source pixel that OpenCV's INTER_NEAREST takes.
+ * @param {number} at @param {number} from @param {number} to
+ */
+const nearest = (at, from, to) => Math.min(Math.floor(at * (1 / (to / from))), from - 1);
+
+/**
+ * One level for all that a frame covers.
+ * @param {Picture} image @param {Plane} frame @param {number} level
+ */
+function paint(image, frame, level) {
+  for (let y = 0; y < image.height; y++) {
+    const row = Math.floor(y / QUARTER) * frame.width;
+    for (let x = 0; x < image.width; x++) {
+      const at = 3 * (y * image.width + x);
+      if (frame.data[row + Math.floor(x / QUARTER)]) image.data.fill(level, at, at + 3);
+    }
+  }
 }
 
 /** The largest standard deviation of a channel, in grey levels. @param {Picture} image */

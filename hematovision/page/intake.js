@@ -5,7 +5,7 @@ import { wholePixels } from "./cells.js";
 import { isWhite } from "./differential.js";
 import { byId, tell } from "./elements.js";
 import { Cancelled } from "./engine.js";
-import { decodePicture, digest, inspect, readPixels } from "./pictures.js";
+import { decodePicture, digest, inspect, isTooDeep, readPixels } from "./pictures.js";
 import { text } from "./texts.js";
 
 /** @typedef {import("./session.js").Cell} Cell */
@@ -144,6 +144,7 @@ export class Intake {
     const bitmap = await decodePicture(field.blob, name);
     const image = readPixels(bitmap);
     bitmap.close();
+    if (await isTooDeep(field.blob, image)) throw Error(text("tooDeep"));
     if (given) throw new Cancelled();
     const how = { kind: field.kind, minProbability: LEAST, cellPx: field.cellSize };
     const asked = this.engine.ask("look", image, how, {

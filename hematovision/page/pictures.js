@@ -122,8 +122,25 @@ export async function decodePicture(blob, name) {
   }
 }
 
+/** @param {Uint8ClampedArray} rgba */
+function isOpaque(rgba) {
+  for (let i = 3; i < rgba.length; i += 4) if (rgba[i] < 255) return false;
+  return true;
+}
+
 /**
- * The pixels of a part of a bitmap, without the fourth channel; in strips: canvases are small.
+ * Whether a PNG has 16 bits a channel, of which a browser keeps the upper eight, and uses the lower
+ * ones alone, as the cameras of microscopes do.
+ * @param {Blob} blob @param {Picture} image
+ */
+export async function isTooDeep(blob, image) {
+  const head = new Uint8Array(await blob.slice(0, 25).arrayBuffer());
+  return holds(head, 0, "\x89PNG") && head[24] === 16 && !image.data.some((level) => level > 127);
+}
+
+/**
+ * The pixels of a part of a bitmap, laid over white where it is see-through; in strips, since
+ * canvases are small.
  * @param {ImageBitmap} bitmap
  * @param {[number, number, number, number]} [part] left, top, width, height
  * @returns {Picture & {seeThrough: boolean}}
@@ -140,12 +157,19 @@ export function readPixels(bitmap, part = [0, 0, bitmap.width, bitmap.height]) {
     const high = Math.min(rows, height - y);
     context.clearRect(0, 0, width, rows);
     context.drawImage(bitmap, left, top + y, width, high, 0, 0, width, high);
-    const { data: rgba } = context.getImageData(0, 0, width, high);
+    let { data: rgba } = context.getImageData(0, 0, width, high);
+    if (!isOpaque(rgba)) {
+      seeThrough = true;
+      context.globalCompositeOperation = "destination-over";
+      context.fillStyle = "#fff"; // the colour of empty ground
+      context.fillRect(0, 0, width, high);
+      context.globalCompositeOperation = "source-over";
+      rgba = context.getImageData(0, 0, width, high).data;
+    }
     for (let i = 0; i < rgba.length; i += 4) {
       data[to++] = rgba[i];
       data[to++] = rgba[i + 1];
       data[to++] = rgba[i + 2];
-      seeThrough ||= rgba[i + 3] < 255;
     }
   }
   return { data, width, height, seeThrough };

@@ -39,7 +39,10 @@ export function countOf(data) {
   return count;
 }
 
-/** The level that parts dark from bright best (Otsu, 1979), as OpenCV finds it. @param {Uint8Array} levels */
+/**
+ * The level that parts dark from bright best (Otsu, 1979), as OpenCV finds it.
+ * @param {Uint8Array} levels
+ */
 export function otsu(levels) {
   const TINY = 2 ** -23;
   const share = new Float64Array(256);

@@ -32,7 +32,10 @@ import { findCells } from "./tiles.js";
 
 /** @typedef {{cellPx: number, certain: boolean}} Scale */
 
-/** A part of a field: top, left, height, width. @typedef {[number, number, number, number]} Place */
+/**
+ * A part of a field: top, left, height, width.
+ * @typedef {[number, number, number, number]} Place
+ */
 
 /**
  * What was seen in one part of a field at one scale: how large a red cell was supposed to be and
@@ -46,7 +49,10 @@ import { findCells } from "./tiles.js";
 const convinces = ({ count, explained, probability }, minCount = 3) =>
   count >= minCount && explained >= CONVINCING && probability >= SURE;
 
-/** The green channel at a size. @param {Picture} image @param {number} width @param {number} height */
+/**
+ * The green channel at a size.
+ * @param {Picture} image @param {number} width @param {number} height
+ */
 const greenOf = (image, width, height) => takeChannel(resize(image, width, height, true), 1);
 
 /**
@@ -107,7 +113,10 @@ export function pickTelling(cells, width, height, typical, red) {
   return whole.length ? whole : cells;
 }
 
-/** How large a red cell is by the median of cells. @param {Found[]} cells @param {number[]} typical */
+/**
+ * How large a red cell is by the median of cells.
+ * @param {Found[]} cells @param {number[]} typical
+ */
 export const measureSeen = (cells, typical) =>
   median(cells.map((cell) => side(cell.box) / typical[cell.label]));
 

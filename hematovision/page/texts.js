@@ -103,7 +103,8 @@ export const TEXTS = {
   tooLarge: "{name}: {width} × {height} pixels are more than {most}; cut the slide into fields",
   notKept:
     "Corrections can't be kept in this browser ({why}): save them before you close the page.",
-  seeThrough: "{name}: has see-through parts; the terminal may see other colours there",
+  seeThrough: "{name}: see-through parts are laid over white",
+  tooDeep: "16 bits, of which it uses the lower ones; the terminal takes it: python3 predict.py",
 
   single: "{label}, probability {probability}",
   others: "Probabilities: {list}.",
@@ -111,7 +112,7 @@ export const TEXTS = {
   sized: "{width} × {height} pixels.",
   tally: "One cell, {doubt} to look at again.|{n} cells, {doubt} to look at again.",
   uncertainScale:
-    "No size of red cells explains this field, the best is {px} pixels across: counts may be far off. State it above.",
+    "No size of red cells explains this field; {px} pixels may be far off: state it above.",
   byHand: "Changed by hand: {named} named, {moved} moved, {added} added, {deleted} deleted.",
   byHandAll: "All fields: {n} changed by hand.",
   doubts: "One cell to look at again.|{n} cells to look at again.",

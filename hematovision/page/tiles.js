@@ -95,7 +95,7 @@ export function spreadTiles(length, scale) {
  * Every cell of a field whose red cells are `cellPx` pixels across, from `minProbability` up.
  * @param {Run} run @param {number} labels @param {Picture} image @param {number} cellPx
  * @param {number} minProbability
- * @param {(part: number) => Promise<void>} [tell] told what part is done
+ * @param {(part: number) => void} [tell] told what part is done
  * @returns {Promise<Found[]>}
  */
 export async function findCells(run, labels, image, cellPx, minProbability, tell) {
@@ -120,7 +120,7 @@ export async function findCells(run, labels, image, cellPx, minProbability, tell
         if (x >= x0 && x < x1 && y >= y0 && y < y1) found.push({ ...one, box });
       }
       done += 1;
-      await tell?.(done / (columns.length * rows.length));
+      tell?.(done / (columns.length * rows.length));
     }
   }
   return byProbability(found);

@@ -27,17 +27,20 @@ let detector;
 let classifier;
 /** @type {Promise<void>} what has to end before the next question is turned to */
 let queue = Promise.resolve();
+let asked = 0; // the number of the question that is turned to
 /** @type {Set<number>} */
 const cancelled = new Set();
 
-/** @param {Start} asked */
+/** @param {Start} model */
 async function start({ card, networks, wasm }) {
   await startLiteRt(wasm);
   const fields = openNetwork(await unpack(networks.fields));
   const crops = openNetwork(await unpack(networks.crops));
   detector = new Detector(card.fields, async (picture) => {
     const pixels = Float32Array.from(picture.data);
-    return (await fields(pixels, picture.height, picture.width))[0];
+    const [answer] = await fields(pixels, picture.height, picture.width);
+    await breathe(asked);
+    return answer;
   });
   classifier = new Classifier(card, (crop, size) => crops(crop, size, size));
   postMessage({ type: "ready" });
@@ -52,14 +55,11 @@ async function breathe(id) {
 /**
  * Find the cells of a field, or name the one cell that a picture shows; then say what the crop
  * network thinks of each cell that is counted.
- * @param {Ask} asked
+ * @param {Ask} question
  */
 async function look({ id, image, kind, minProbability, cellPx }) {
   /** @param {number} part */
-  const tell = async (part) => {
-    postMessage({ type: "progress", id, part });
-    await breathe(id);
-  };
+  const tell = (part) => postMessage({ type: "progress", id, part });
   const sides = [image.width, image.height].sort((a, b) => a - b);
   const large = sides.every((length, k) => length >= FIELD_SIDES[k]);
   let field = null;
@@ -84,16 +84,19 @@ async function look({ id, image, kind, minProbability, cellPx }) {
   postMessage({ type: "answer", id, seconds });
 }
 
-/** @param {Ask} asked */
-async function answer(asked) {
+/** @param {Ask} question */
+async function answer(question) {
+  asked = question.id;
   try {
-    await breathe(asked.id);
-    if (asked.type === "look") await look(asked);
-    else
-      postMessage({ type: "answer", id: asked.id, single: await classifier.answer(asked.image) });
+    await breathe(asked);
+    if (question.type === "look") await look(question);
+    else {
+      const single = await classifier.answer(question.image);
+      postMessage({ type: "answer", id: asked, single });
+    }
   } catch (error) {
-    if (error instanceof Cancelled) postMessage({ type: "cancelled", id: asked.id });
-    else postMessage({ type: "failed", id: asked.id, why: String(error) });
+    if (error instanceof Cancelled) postMessage({ type: "cancelled", id: asked });
+    else postMessage({ type: "failed", id: asked, why: String(error) });
   }
 }
 

@@ -1,0 +1,171 @@
+/**
+ * Scale bars, with the lettering beside them. The twin of that part of `hematovision/frame.py`.
+ */
+import { CONTRAST, HIGH, LOW, PLAIN } from "./constants.js";
+import { median } from "./numbers.js";
+import { countOf, emptyPlane, findPieces, select, takeChannel } from "./raster.js";
+
+/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("./raster.js").Plane} Plane */
+/** Left, top, right, bottom. @typedef {[number, number, number, number]} Area */
+
+/**
+ * A bar is a long, thin rectangle that stands out from what is above and below. Black and white,
+ * red, green and yellow: all of them are extreme in green.
+ * @param {Picture} image @returns {Area[]}
+ */
+export function findScaleBars(image) {
+  const { width, height } = image;
+  const length = Math.max(24, Math.floor(width / 25));
+  const sample = everyThirdRow(image);
+  /** @type {Area[]} */
+  const found = [];
+  for (const bright of [false, true]) {
+    const wanted = (/** @type {number} */ level) => (bright ? level > HIGH : level <= LOW);
+    const drawn = select(sample, wanted);
+    let runs = countOf(drawn.data);
+    if (runs >= length) runs = countLongRuns(drawn, length);
+    // Where so much is that bright, it is the ground, on which no bar of that kind can be seen.
+    if (!(runs > 0 && runs < (bright ? 0.02 : 0.2) * sample.data.length)) continue;
+    const green = takeChannel(image, 1);
+    const ink = select(green, wanted);
+    for (const { left, top, width: w, height: h, area } of findPieces(longRuns(ink, length), false)
+      .pieces) {
+      const thin = h >= 2 && h <= Math.floor(height / 25) && w >= 6 * h && area >= 0.9 * w * h;
+      if (!thin || top === 0 || top + h >= height) continue;
+      if (isBar(image, green, ink, left, top, w, h)) found.push(addLettering(ink, left, top, w, h));
+    }
+  }
+  return found;
+}
+
+/** @param {Picture} image @returns {Plane} the green channel of it */
+function everyThirdRow({ data, width, height }) {
+  const sample = emptyPlane(width, Math.ceil(height / 3));
+  for (let y = 0, i = 0; y < height; y += 3) {
+    for (let x = 0; x < width; x++) sample.data[i++] = data[3 * (y * width + x) + 1];
+  }
+  return sample;
+}
+
+/**
+ * What an erosion by a line of so many pixels leaves of a mask.
+ * @param {Plane} mask @param {number} length
+ */
+function countLongRuns({ data, width }, length) {
+  let [count, run] = [0, 0];
+  for (let i = 0; i < data.length; i++) {
+    if (i % width === 0) run = 0;
+    run = data[i] ? run + 1 : 0;
+    if (run >= length) count += 1;
+  }
+  return count;
+}
+
+/**
+ * The pixels of a mask that lie in runs of so many at least.
+ * @param {Plane} mask @param {number} length
+ */
+function longRuns(mask, length) {
+  const { data, width, height } = mask;
+  const kept = emptyPlane(width, height);
+  const shift = length % 2 ? 0 : 1; // OpenCV's opening by an even kernel moves what it leaves
+  for (let y = 0; y < height; y++) {
+    for (let x = 0, run = 0; x <= width; x++) {
+      const on = x < width && data[y * width + x];
+      if (on) run += 1;
+      else {
+        const from = y * width + x - run + shift;
+        if (run >= length) kept.data.fill(1, from, Math.min(from + run, (y + 1) * width));
+        run = 0;
+      }
+    }
+  }
+  return kept;
+}
+
+/**
+ * Whether a thin rectangle is a bar: even, alone, and unlike what is above and below.
+ * @param {Picture} image @param {Plane} green @param {Plane} ink
+ * @param {number} x @param {number} y @param {number} w @param {number} h
+ */
+function isBar(image, green, ink, x, y, w, h) {
+  const [rows, columns] = [
+    [y + Math.floor(h / 3), y + h - Math.floor(h / 3)],
+    [x + 2, x + w - 2],
+  ];
+  const levels = [0, 1, 2].map((c) => {
+    const inside = [];
+    for (let v = rows[0]; v < rows[1]; v++) {
+      for (let u = columns[0]; u < columns[1]; u++) {
+        inside.push(image.data[3 * (v * image.width + u) + c]);
+      }
+    }
+    return inside;
+  });
+  const bar = median(levels[1]);
+  const beside = [y - 3, y + h + 2].filter((k) => k >= 0 && k < image.height);
+  const apart = beside.every((k) => {
+    const line = green.data.subarray(k * image.width + x, k * image.width + x + w);
+    return Math.abs(median([...line]) - bar) >= CONTRAST;
+  });
+  const plain = levels.every((inside) => deviation(inside) <= PLAIN);
+  return apart && plain && measurePiece(ink, x, y, w, h) < 1.5 * w * h;
+}
+
+/** @param {number[]} values */
+function deviation(values) {
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length);
+}
+
+/** A part of a mask. @param {Plane} mask @param {Area} area @returns {Plane} */
+function cutPlane({ data, width }, [left, top, right, bottom]) {
+  const part = emptyPlane(right - left, bottom - top);
+  for (let y = top; y < bottom; y++) {
+    part.data.set(data.subarray(y * width + left, y * width + right), (y - top) * part.width);
+  }
+  return part;
+}
+
+/**
+ * Pixels near a bar that hang together with it: few more than its own, but for end caps.
+ * @param {Plane} ink @param {number} x @param {number} y @param {number} w @param {number} h
+ */
+function measurePiece(ink, x, y, w, h) {
+  const right = Math.min(ink.width, x + w + 4 * h);
+  const bottom = Math.min(ink.height, y + 5 * h);
+  const near = cutPlane(ink, [Math.max(0, x - 4 * h), Math.max(0, y - 4 * h), right, bottom]);
+  const { numbers, pieces } = findPieces(near);
+  const middle = (Math.min(y, 4 * h) + (h >> 1)) * near.width + Math.min(x, 4 * h) + (w >> 1);
+  const number = numbers[middle];
+  return number ? pieces[number - 1].area : near.data.length - countOf(near.data);
+}
+
+/**
+ * The box around a scale bar and what is written in its ink just above or below it.
+ * @param {Plane} ink @param {number} x @param {number} y @param {number} w @param {number} h
+ * @returns {Area}
+ */
+function addLettering(ink, x, y, w, h) {
+  const { width, height } = ink;
+  const tall = Math.max(Math.floor(height / 12), 4 * h);
+  const top = Math.max(0, y - 2 * tall);
+  const left = Math.max(0, x - (w >> 1));
+  const right = Math.min(width, x + w + (w >> 1));
+  const bottom = Math.min(height, y + h + 2 * tall);
+  let [x0, y0, x1, y1] = [x, y, x + w, y + h];
+  for (const piece of findPieces(cutPlane(ink, [left, top, right, bottom])).pieces) {
+    if (piece.height > tall || piece.width > 2 * tall) continue;
+    [x0, y0] = [Math.min(x0, left + piece.left), Math.min(y0, top + piece.top)];
+    x1 = Math.max(x1, left + piece.left + piece.width);
+    y1 = Math.max(y1, top + piece.top + piece.height);
+  }
+  const margin = Math.max(2, h);
+  return [
+    Math.max(0, x0 - margin),
+    Math.max(0, y0 - margin),
+    Math.min(width, x1 + margin),
+    Math.min(height, y1 + margin),
+  ];
+}
