@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, SAMPLE, Run, load
+from conftest import ROOT, SAMPLE, Run, load, write_png
 from driver import Page
 
 from hematovision.cells import sides, touches
@@ -341,7 +341,7 @@ def test_boxes_train_the_next_model(app: Callable[..., Page], run: Run, tmp_path
     again = tmp_path / "drawn_001.jpg"  # the same name twice: both are kept
     again.write_bytes(FIELD.read_bytes())
     page = app().open(*DRAWN, again)
-    press(page, "j", "Delete", "j", "3")
+    press(page, "j", "Delete", "j", "3", "w", "n")  # the first white cell is a neutrophil
     with zipfile.ZipFile(io.BytesIO(page.save("#save-boxes"))) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
@@ -360,6 +360,8 @@ def test_boxes_train_the_next_model(app: Callable[..., Page], run: Run, tmp_path
     for field in page.fields():
         total.update(c["label"] for c in field["cells"] if c["counted"] and not c["deleted"])
     learnt = Counter(boxes["label_test"].tolist())
+    assert learnt["Neutrophil"] == 1
+    learnt["WBC"] += 1
     assert {k: learnt[k] for k in LABELS} == dict(total)
 
 
@@ -389,6 +391,24 @@ def test_sizes_by_the_median_red_cell_or_a_scale_of_ones_own(opened: Page) -> No
     page.page.select_option("#scale-by", "own")
     page.page.fill("#own", "0.08")
     assert f"median {0.08 * np.median(whole):.2f} µm" in page.text("#measured")
+
+
+def test_the_size_of_a_red_cell_can_be_stated(app: Callable[..., Page], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(205, 220, (300, 400, 3), dtype=np.uint8)
+    page = app().open(write_png(tmp_path / "noise.png", noise))
+    assert not page.page.is_visible("#size-line")  # it shows no field
+    page.page.select_option("#kind", "field")
+    page.settle()
+    assert page.page.is_visible("#uncertain")
+    page.page.fill("#cell-size", "60")
+    page.page.keyboard.press("Enter")
+    page.settle()
+    assert page.fields()[0]["scale"] == {"cellPx": 60, "certain": True}
+    assert not page.page.is_visible("#uncertain")
+    page.page.fill("#cell-size", "2")  # out of range: nothing is done
+    page.page.keyboard.press("Enter")
+    page.settle()
+    assert page.fields()[0]["scale"]["cellPx"] == 60
 
 
 # --- large pictures -------------------------------------------------------------------------------

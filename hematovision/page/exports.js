@@ -82,7 +82,8 @@ export function vocXml(field, file) {
   const objects = counted(field).map((cell) => {
     const corners = pixels(field, cell);
     const box = ["xmin", "ymin", "xmax", "ymax"].map((k, i) => `<${k}>${corners[i]}</${k}>`);
-    const name = escape(cell.label);
+    // A type is learnt from where a person gave it; the model's own would teach it nothing.
+    const name = escape((cell.tallied && cell.type) || cell.label);
     return `  <object><name>${name}</name><bndbox>${box.join("")}</bndbox></object>\n`;
   });
   const { width, height } = field;
