@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -51,6 +52,38 @@ def with_field(app_of_module: Callable[..., Page]) -> Page:
 def opened(with_field: Page) -> Page:
     """The page with one real field."""
     return with_field.reset()
+
+
+def test_pictures_are_dropped_and_pasted_several_at_once(app: Callable[..., Page]) -> None:
+    cells = sorted((ROOT / "data" / "examples").glob("*.png"))
+    page = app()
+    give = """([texts, type]) => {
+      const transfer = new DataTransfer();
+      for (const [k, text] of texts.entries()) {
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        transfer.items.add(new File([bytes], `${type}${k}.png`, {type: "image/png"}));
+      }
+      const [Kind, name] = type === "drop"
+        ? [DragEvent, "dataTransfer"] : [ClipboardEvent, "clipboardData"];
+      dispatchEvent(new Kind(type, {[name]: transfer, bubbles: true, cancelable: true}));
+    }"""
+    texts = [base64.b64encode(path.read_bytes()).decode() for path in cells]
+    page.page.evaluate(give, [texts[:2], "drop"])
+    page.wait("hematovision.session.fields.length === 2")
+    page.page.evaluate(give, [texts[2:3], "paste"])
+    page.wait("hematovision.session.fields.length === 3")
+    page.settle()
+    assert [f["name"] for f in page.fields()] == [
+        "drop0.png",
+        "drop1.png",
+        "paste0.png",
+        "paste1.png",
+    ]
+    assert all(field["single"] for field in page.fields())
+    assert page.page.is_visible("#single") and not page.page.is_visible("#counts")
+    assert page.count("#strip button") == 3
+    press(page, "PageUp")
+    assert page.text("#name") == "drop1.png"
 
 
 # --- look again and correct -----------------------------------------------------------------------
