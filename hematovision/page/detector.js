@@ -11,11 +11,13 @@ import {
   SAME_PLACE,
   WITHIN,
 } from "./constants.js";
-import { findFrame } from "./frame.js";
-import { levelLight, spread } from "./images.js";
+import { findFrame, trim } from "./frame.js";
+import { cut, levelLight, spread } from "./images.js";
+import { cutPlane } from "./raster.js";
 import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
 import { findCells } from "./tiles.js";
 
+/** @typedef {import("./cells.js").Box} Box */
 /** @typedef {import("./cells.js").Found} Found */
 /** @typedef {import("./images.js").Picture} Picture */
 /** @typedef {import("./raster.js").Plane} Plane */
@@ -55,6 +57,9 @@ function isWithin({ data, width, height }, { box }) {
   const [x, y] = [0, 1].map((k) => Math.trunc((box[k] + box[k + 2]) / 2 / QUARTER));
   return data[Math.min(y, height - 1) * width + Math.min(x, width - 1)] === 1;
 }
+
+/** @param {Box} box @param {number} x @param {number} y @returns {Box} */
+const shift = ([x0, y0, x1, y1], x, y) => [x0 + x, y0 + y, x1 + x, y1 + y];
 
 /** Pixels that two boxes share. @param {Found} a @param {Found} b */
 function sharedArea({ box: a }, { box: b }) {
@@ -117,15 +122,18 @@ export class Detector {
   /**
    * The cells of a field, and the scale they were found at: those from their label's threshold up,
    * and the less certain ones from `minProbability` up.
-   * @param {Picture} image @param {number} minProbability
+   * @param {Picture} whole @param {number} minProbability
    * @param {number | null} [cellPx] pixels across a red cell, where that is known
    * @param {Tell} [tell] @returns {Promise<{cells: Found[], scale: Scale}>}
    */
-  async search(image, minProbability, cellPx, tell) {
-    const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
-    const frame = findFrame(image);
-    const levelled = levelLight(image, frame);
+  async search(whole, minProbability, cellPx, tell) {
+    const all = findFrame(whole);
+    const [left, top, right, bottom] = trim(all, whole);
+    const image = cut(whole, left, top, right - left, bottom - top);
+    const frame = cutPlane(all, [left / QUARTER, top / QUARTER, all.width, all.height]);
     const framed = frame.data.includes(1);
+    const levelled = levelLight(image, frame);
+    const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
     if (spread(framed ? levelled : image) < BLANK_SPREAD) return { cells: [], scale: unknown };
     const { run, typical } = this;
     const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
@@ -140,9 +148,9 @@ export class Detector {
       cells = await findInField(run, levelled, typical, lowest, seen, tell);
       if (this.measureOff(cells, image, scale)) scale.certain = false;
     }
-    cells = this.leaveDoublesOut(cells);
     if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
-    return { cells, scale };
+    const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
+    return { cells: this.leaveDoublesOut(moved), scale };
   }
 
   /**

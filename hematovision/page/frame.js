@@ -2,7 +2,7 @@
  * What of a picture shows nothing of the smear: bars, the black around an eyepiece, scale bars. The
  * twin of `hematovision/frame.py`.
  */
-import { BLACK, CORNER, EVEN, QUARTER, RIM, SHARE } from "./constants.js";
+import { BLACK, CORNER, EVEN, LARGEST_CELL, QUARTER, RIM, SHARE, SMALLEST } from "./constants.js";
 import { clamp, percentile, round } from "./numbers.js";
 import { countOf, ellipse, emptyPlane, findPieces, flood, morph, square } from "./raster.js";
 import { resize } from "./resize.js";
@@ -29,6 +29,26 @@ export function findFrame(image) {
     }
   }
   return frame;
+}
+
+/**
+ * The part of a picture outside of which there is frame alone: left, top, right, bottom.
+ * @param {Plane} frame @param {Picture} image @returns {[number, number, number, number]}
+ */
+export function trim(frame, image) {
+  const { data, width, height } = frame;
+  const columns = Array.from({ length: width }, () => false);
+  const rows = Array.from({ length: height }, () => false);
+  for (let i = 0; i < data.length; i++) {
+    if (!data[i]) columns[i % width] = rows[Math.floor(i / width)] = true;
+  }
+  if (!rows.includes(true) || !data.includes(1)) return [0, 0, image.width, image.height];
+  return [
+    QUARTER * columns.indexOf(true),
+    QUARTER * rows.indexOf(true),
+    Math.min(QUARTER * (columns.lastIndexOf(true) + 1), image.width),
+    Math.min(QUARTER * (rows.lastIndexOf(true) + 1), image.height),
+  ];
 }
 
 /**
@@ -96,34 +116,34 @@ function growFrame(image, corners, frame) {
     const x = right ? width - 1 : 0;
     const y = lower ? height - 1 : 0;
     const seed = y * width + x;
-    let rim = 1;
+    const isBlack = value.data[seed] < black;
     /** @type {Plane} */
     let region;
-    if (value.data[seed] < black) {
+    if (isBlack) {
       const filled = fillCells(value).data;
       const most = filled[seed] + black - value.data[seed];
       region = flood(width, height, x, y, (at) => filled[at] <= most);
-      rim = RIM;
     } else {
       const start = small.slice(3 * seed, 3 * seed + 3);
       region = flood(width, height, x, y, (at) =>
         start.every((level, c) => Math.abs(small[3 * at + c] - level) <= EVEN),
       );
     }
-    if (!isFrame(region)) continue;
+    if (!isFrame(region, isBlack ? SMALLEST : LARGEST_CELL)) continue;
+    const rim = isBlack && !isBar(region) ? RIM : 1;
     const grown = morph(region, square(2 * rim + 1), false).data;
     for (let i = 0; i < grown.length; i++) frame.data[i] |= grown[i];
   }
 }
 
 /**
- * A picture's brightness without dark spots smaller than a tenth of it, but for those that hang
+ * A picture's brightness without dark spots smaller than a quarter of it, but for those that hang
  * together with the border.
  * @param {Plane} value @returns {Plane}
  */
 function fillCells(value) {
   const { width, height } = value;
-  const side = Math.max(3, Math.floor(Math.min(width, height) / 10)) | 1;
+  const side = Math.max(3, Math.floor(Math.min(width, height) / 4)) | 1;
   const padded = emptyPlane(width + 2 * side, height + 2 * side);
   for (let y = 0; y < height; y++) {
     const row = value.data.subarray(y * width, (y + 1) * width);
@@ -140,23 +160,37 @@ function fillCells(value) {
 }
 
 /**
- * Whether what a region leaves is one convex piece, and neither all nor nothing.
- * @param {Plane} region
+ * Whether what a region leaves is one convex piece, `smallest` of the picture or more.
+ * @param {Plane} region @param {number} smallest
  */
-function isFrame(region) {
+function isFrame(region, smallest) {
   const { data, width, height } = region;
   const area = countOf(data);
   const share = area / data.length;
-  if (share < 0.002 || share > 0.97) return false;
+  if (share < 0.002 || share > 1 - smallest) return false;
   const { numbers, pieces } = findPieces({ ...region, data: data.map((v) => 1 - v) });
   const areas = pieces.map((piece) => piece.area);
-  const number = areas.indexOf(Math.max(...areas)) + 1;
-  const spans = hullSpans(numbers, number, width, height);
+  const largest = Math.max(...areas);
+  if (largest < Math.max(0.8 * (data.length - area), smallest * data.length)) return false;
+  const spans = hullSpans(numbers, areas.indexOf(largest) + 1, width, height);
   let inside = 0;
   for (const [y, [first, last]] of spans) {
     for (let x = first; x <= last; x++) inside += data[y * width + x];
   }
-  return inside < 0.1 * area && inside < 0.03 * areas[number - 1];
+  return inside < 0.2 * area && inside < 0.03 * largest;
+}
+
+/** Whether what a region leaves is a rectangle, whose edges are sharp. @param {Plane} region */
+function isBar({ data, width }) {
+  let [left, top, right, bottom, count] = [Infinity, Infinity, 0, 0, 0];
+  for (let i = 0; i < data.length; i++) {
+    if (data[i]) continue;
+    const [x, y] = [i % width, Math.floor(i / width)];
+    count += 1;
+    [left, right] = [Math.min(left, x), Math.max(right, x)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+  }
+  return count >= 0.98 * (bottom - top + 1) * (right - left + 1);
 }
 
 /**

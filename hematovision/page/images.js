@@ -43,8 +43,9 @@ export function levelLight(image, frame) {
   let shown = Array.from({ length: width * height }, (_, i) => i);
   if (framed) {
     const inside = shown.filter((i) => {
-      const x = nearest(i % width, framed.width, width);
-      return !framed.data[nearest(Math.floor(i / width), framed.height, height) * framed.width + x];
+      const x = nearest(i % width, image.width, width);
+      const y = nearest(Math.floor(i / width), image.height, height);
+      return !framed.data[Math.floor(y / QUARTER) * framed.width + Math.floor(x / QUARTER)];
     });
     if (inside.length) shown = inside;
   }

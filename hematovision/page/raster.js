@@ -17,6 +17,18 @@ export const emptyPlane = (width, height) => ({
 });
 
 /**
+ * A part of a mask.
+ * @param {Plane} mask @param {[number, number, number, number]} area @returns {Plane}
+ */
+export function cutPlane({ data, width }, [left, top, right, bottom]) {
+  const part = emptyPlane(right - left, bottom - top);
+  for (let y = top; y < bottom; y++) {
+    part.data.set(data.subarray(y * width + left, y * width + right), (y - top) * part.width);
+  }
+  return part;
+}
+
+/**
  * One channel of a picture.
  * @param {import("./images.js").Picture} image @param {number} channel @returns {Plane}
  */

@@ -3,7 +3,7 @@
  */
 import { CONTRAST, HIGH, LOW, PLAIN } from "./constants.js";
 import { median } from "./numbers.js";
-import { countOf, emptyPlane, findPieces, select, takeChannel } from "./raster.js";
+import { countOf, cutPlane, emptyPlane, findPieces, select, takeChannel } from "./raster.js";
 
 /** @typedef {import("./images.js").Picture} Picture */
 /** @typedef {import("./raster.js").Plane} Plane */
@@ -33,7 +33,8 @@ export function findScaleBars(image) {
       .pieces) {
       const thin = h >= 2 && h <= Math.floor(height / 25) && w >= 6 * h && area >= 0.9 * w * h;
       if (!thin || top === 0 || top + h >= height) continue;
-      if (isBar(image, green, ink, left, top, w, h)) found.push(addLettering(ink, left, top, w, h));
+      if (isScaleBar(image, green, ink, left, top, w, h))
+        found.push(addLettering(ink, left, top, w, h));
     }
   }
   return found;
@@ -89,27 +90,25 @@ function longRuns(mask, length) {
  * @param {Picture} image @param {Plane} green @param {Plane} ink
  * @param {number} x @param {number} y @param {number} w @param {number} h
  */
-function isBar(image, green, ink, x, y, w, h) {
-  const [rows, columns] = [
-    [y + Math.floor(h / 3), y + h - Math.floor(h / 3)],
-    [x + 2, x + w - 2],
-  ];
-  const levels = [0, 1, 2].map((c) => {
-    const inside = [];
-    for (let v = rows[0]; v < rows[1]; v++) {
-      for (let u = columns[0]; u < columns[1]; u++) {
-        inside.push(image.data[3 * (v * image.width + u) + c]);
-      }
+function isScaleBar(image, green, ink, x, y, w, h) {
+  const rows = [y + Math.floor(h / 3), y + h - Math.floor(h / 3)];
+  /** @type {number[]} */
+  const core = [];
+  let plain = true;
+  for (let v = rows[0]; v < rows[1]; v++) {
+    for (let c = 0; c < 3; c++) {
+      const line = [];
+      for (let u = x + 2; u < x + w - 2; u++) line.push(image.data[3 * (v * image.width + u) + c]);
+      plain &&= deviation(line) <= PLAIN;
+      if (c === 1) core.push(...line);
     }
-    return inside;
-  });
-  const bar = median(levels[1]);
+  }
+  const bar = median(core);
   const beside = [y - 3, y + h + 2].filter((k) => k >= 0 && k < image.height);
   const apart = beside.every((k) => {
     const line = green.data.subarray(k * image.width + x, k * image.width + x + w);
     return Math.abs(median([...line]) - bar) >= CONTRAST;
   });
-  const plain = levels.every((inside) => deviation(inside) <= PLAIN);
   return apart && plain && measurePiece(ink, x, y, w, h) < 1.5 * w * h;
 }
 
@@ -117,15 +116,6 @@ function isBar(image, green, ink, x, y, w, h) {
 function deviation(values) {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length);
-}
-
-/** A part of a mask. @param {Plane} mask @param {Area} area @returns {Plane} */
-function cutPlane({ data, width }, [left, top, right, bottom]) {
-  const part = emptyPlane(right - left, bottom - top);
-  for (let y = top; y < bottom; y++) {
-    part.data.set(data.subarray(y * width + left, y * width + right), (y - top) * part.width);
-  }
-  return part;
 }
 
 /**
