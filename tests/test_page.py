@@ -96,30 +96,22 @@ def test_resizing_is_opencvs(twins: Callable, field_files: list[Path]) -> None:
     for path in field_files[::7]:
         image = read_image(path)
         height, width = image.shape[:2]
+        twins("([image]) => { globalThis.field = picture(...image); }", [pack_image(image)])
         sizes = [(width // n, height // n) for n in (2, 3, 6, 8)]  # whole blocks
-        sizes += [
-            (352, 256),
-            (width - 1, height - 1),
-            (width, height // 2),
-            (width - 9, height + 9),
-        ]
-        sizes += [(2 * width, height - 40), (width + 32, height + 64), (width, height)]
+        sizes += [(352, 256), (width - 1, height - 1), (width, height // 2)]
+        sizes += [(width - 9, height + 9), (width + 200, height - 40), (width + 32, height + 64)]
         for w, h in sizes:
-            found = twins(
-                "([image, w, h]) => bytes(resize(picture(...image), w, h).data)",
-                [pack_image(image), w, h],
-            )
+            found = twins("([w, h]) => bytes(resize(field, w, h).data)", [w, h])
             apart = np.abs(unpack_image(found, h, w).astype(int) - resize(image, w, h))
             assert apart.max() <= (0 if w < width and h <= height else 1), (path.name, w, h)
         for _ in range(20):
-            w, h = rng.integers(2, 240, 2)
-            x, y = rng.integers(0, width - w), rng.integers(0, height - h)
+            w, h = rng.integers(2, 240, 2).tolist()
+            x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
             segment = image[y : y + h, x : x + w]
-            found = twins(
-                "([image]) => bytes(squareCrop(picture(...image), 96).data)", [pack_image(segment)]
-            )
+            given = [x, y, w, h]
+            found = twins("(box) => bytes(squareCrop(cut(field, ...box), 96).data)", given)
             apart = np.abs(unpack_image(found, 96, 96).astype(int) - square_crop(segment, 96))
-            assert apart.max() <= (0 if max(w, h) > 96 else 1), (path.name, x, y, w, h)
+            assert apart.max() <= (0 if max(w, h) > 96 else 1), (path.name, given)
 
 
 def test_light_and_scale_of_pixels(twins: Callable, field_files: list[Path]) -> None:
@@ -198,7 +190,7 @@ def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def test_frames_are_left_out(twins: Callable, field_files: list[Path]) -> None:
-    for path in field_files[::9]:
+    for path in field_files[:2]:
         for name, image in frame_fields(read_image(path)).items():
             frame = find_frame(image)
             found, levelled = twins(
