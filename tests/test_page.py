@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, SAMPLE, write_png
 from driver import Page
+from hematovision.taxonomy import find_parent
 from hematovision.tiles import decode, network_size, spread_tiles
 
-from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.classifier import PRETRAINED, Classifier, decide
 from hematovision.detector import Detector
 from hematovision.frame import find_frame
 from hematovision.images import level_light, read_image, resize, scale_pixels, square_crop
@@ -47,7 +48,7 @@ def twins(browser) -> Iterator[Callable]:
     """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
     page = browser.new_page()
     page.goto("about:blank")
-    script = PASS + make_page.bundle("detector")
+    script = PASS + make_page.bundle("worker")
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
         script,
@@ -168,6 +169,30 @@ def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: lis
         assert [cell["probability"] for cell in found] == wanted.probability.tolist()
         boxes = np.array([cell["box"] for cell in found]).reshape(-1, 4)
         assert boxes == pytest.approx(wanted.box, abs=1e-9)
+
+
+def test_classes_are_chosen_down_the_tree(twins: Callable) -> None:
+    classes = ["Background", "Eosinophil", "Neutrophil", "Platelets", "RBC", "WBC"]
+    rng = np.random.default_rng(5)
+    leaves = rng.dirichlet(np.full(6, 0.4), 300).astype(np.float32)
+    leaves[:, 5] += leaves[:, 1] + leaves[:, 2]  # a parent's is the sum
+    card = {
+        "classes": classes,
+        "threshold": None,
+        "parents": [find_parent(name, classes) for name in classes],
+        "kind_threshold": 0.7,
+    }
+    choose = """([card, rows]) => {
+      const classifier = new Classifier(card, null);
+      return rows.map((row) => classifier.choose(row));
+    }"""
+    found = twins(choose, [card, leaves.tolist()])
+    assert found == decide(leaves, classes, None, 0.7).tolist()
+    assert set(found) == set(range(6))
+    binary = rng.dirichlet([1, 1], 50)
+    card |= {"classes": ["Other", "RBC"], "threshold": 0.4, "parents": [None, None]}
+    found = twins(choose, [card, binary.tolist()])
+    assert found == decide(binary, card["classes"], 0.4).tolist()
 
 
 def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:
