@@ -2,7 +2,7 @@
  * What of a picture shows nothing of the smear: bars, the black around an eyepiece, scale bars. The
  * twin of `hematovision/frame.py`.
  */
-import { BLACK, CORNER, EVEN, LARGEST_CELL, QUARTER, RIM, SHARE, SMALLEST } from "./constants.js";
+import { BLACK, BLACK_FRAME, CORNER, EVEN, EVEN_FRAME, QUARTER, RIM, SHARE } from "./constants.js";
 import { clamp, percentile, round } from "./numbers.js";
 import { countOf, ellipse, emptyPlane, findPieces, flood, morph, square } from "./raster.js";
 import { resize } from "./resize.js";
@@ -129,7 +129,8 @@ function growFrame(image, corners, frame) {
         start.every((level, c) => Math.abs(small[3 * at + c] - level) <= EVEN),
       );
     }
-    if (!isFrame(region, isBlack ? SMALLEST : LARGEST_CELL)) continue;
+    const [smallest, bulge] = isBlack ? BLACK_FRAME : EVEN_FRAME;
+    if (!isFrame(region, smallest, bulge)) continue;
     const rim = isBlack && !isBar(region) ? RIM : 1;
     const grown = morph(region, square(2 * rim + 1), false).data;
     for (let i = 0; i < grown.length; i++) frame.data[i] |= grown[i];
@@ -160,10 +161,11 @@ function fillCells(value) {
 }
 
 /**
- * Whether what a region leaves is one convex piece, `smallest` of the picture or more.
- * @param {Plane} region @param {number} smallest
+ * Whether what a region leaves is one convex piece, `smallest` of the picture or more, but for a
+ * share `bulge` of the region that bulges into it.
+ * @param {Plane} region @param {number} smallest @param {number} bulge
  */
-function isFrame(region, smallest) {
+function isFrame(region, smallest, bulge) {
   const { data, width, height } = region;
   const area = countOf(data);
   const share = area / data.length;
@@ -177,7 +179,7 @@ function isFrame(region, smallest) {
   for (const [y, [first, last]] of spans) {
     for (let x = first; x <= last; x++) inside += data[y * width + x];
   }
-  return inside < 0.2 * area && inside < 0.03 * largest;
+  return inside < bulge * area && inside < 0.03 * largest;
 }
 
 /** Whether what a region leaves is a rectangle, whose edges are sharp. @param {Plane} region */

@@ -10,28 +10,33 @@ import { countOf, cutPlane, emptyPlane, findPieces, select, takeChannel } from "
 /** Left, top, right, bottom. @typedef {[number, number, number, number]} Area */
 
 /**
- * A bar is a long, thin rectangle that stands out from what is above and below. Black and white,
+ * A bar is a long, thin rectangle, a fourteenth of the picture or more, that stands out from what
+ * is
+ * above and below. Black and white,
  * red, green and yellow: all of them are extreme in green.
  * @param {Picture} image @returns {Area[]}
  */
 export function findScaleBars(image) {
   const { width, height } = image;
-  const length = Math.max(24, Math.floor(width / 25));
+  const length = Math.max(24, Math.floor(width / 14)) | 1;
+  const thickest = Math.max(6, Math.floor(height / 40));
+  const high = (Math.floor(thickest / 3) + 2) | 1;
   const sample = everyThirdRow(image);
   /** @type {Area[]} */
   const found = [];
   for (const bright of [false, true]) {
     const wanted = (/** @type {number} */ level) => (bright ? level > HIGH : level <= LOW);
     const drawn = select(sample, wanted);
-    let runs = countOf(drawn.data);
-    if (runs >= length) runs = countLongRuns(drawn, length);
+    const runs = countLongRuns(drawn, length);
     // Where so much is that bright, it is the ground, on which no bar of that kind can be seen.
     if (!(runs > 0 && runs < (bright ? 0.02 : 0.2) * sample.data.length)) continue;
+    // Nuclei have long runs too, but hardly where they aren't high as well.
+    if (!countLongRuns(withoutHigh(drawn, high), length)) continue;
     const green = takeChannel(image, 1);
     const ink = select(green, wanted);
     for (const { left, top, width: w, height: h, area } of findPieces(longRuns(ink, length), false)
       .pieces) {
-      const thin = h >= 2 && h <= Math.floor(height / 25) && w >= 6 * h && area >= 0.9 * w * h;
+      const thin = h >= 2 && h <= thickest && w >= 6 * h && area >= 0.9 * w * h;
       if (!thin || top === 0 || top + h >= height) continue;
       if (isScaleBar(image, green, ink, left, top, w, h))
         found.push(addLettering(ink, left, top, w, h));
@@ -64,19 +69,37 @@ function countLongRuns({ data, width }, length) {
 }
 
 /**
+ * A mask without its upright runs of so many pixels at least.
+ * @param {Plane} mask @param {number} length @returns {Plane}
+ */
+function withoutHigh(mask, length) {
+  const { data, width, height } = mask;
+  const kept = { ...mask, data: data.slice() };
+  for (let x = 0; x < width; x++) {
+    for (let y = 0, run = 0; y <= height; y++) {
+      if (y < height && data[y * width + x]) run += 1;
+      else {
+        if (run >= length) for (let v = y - run; v < y; v++) kept.data[v * width + x] = 0;
+        run = 0;
+      }
+    }
+  }
+  return kept;
+}
+
+/**
  * The pixels of a mask that lie in runs of so many at least.
  * @param {Plane} mask @param {number} length
  */
 function longRuns(mask, length) {
   const { data, width, height } = mask;
   const kept = emptyPlane(width, height);
-  const shift = length % 2 ? 0 : 1; // OpenCV's opening by an even kernel moves what it leaves
   for (let y = 0; y < height; y++) {
     for (let x = 0, run = 0; x <= width; x++) {
       const on = x < width && data[y * width + x];
       if (on) run += 1;
       else {
-        const from = y * width + x - run + shift;
+        const from = y * width + x - run;
         if (run >= length) kept.data.fill(1, from, Math.min(from + run, (y + 1) * width));
         run = 0;
       }
