@@ -3,6 +3,7 @@
 # make test            install the test tools too, lint, test
 # make bench           time each script against the straightforward way, an hour
 #                      (make bench SECTIONS=preprocess,cold for some of it)
+# make page            write hematovision.html: the model in one page, opened by a double click
 # make clean           remove what a run wrote
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: run test bench clean
+.PHONY: run test bench page clean
 
 .venv/installed: requirements.txt requirements-predict.txt
 	$(PYTHON) -m venv .venv
@@ -51,5 +52,8 @@ bench: .venv/benched
 	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
 	touch $@
 
+page: .venv/installed
+	$(PY) data/make_page.py
+
 clean:
-	rm -rf preprocessed_data.npz model report demo check.html
+	rm -rf preprocessed_data.npz model report demo check.html hematovision.html

@@ -31,14 +31,12 @@ import numpy as np
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier, choose_model, read_card, warn_of_demonstration
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
-from hematovision.detector import Detector
+from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.files import describe_others, survey
 from hematovision.images import read_image
 from hematovision.surroundings import printable
 
-# A picture of so many cells, and of so many pixels along its sides, looks like a whole field; so
-# many pictures are looked at for it.
-FIELD_CELLS, FIELD_SIDES, FIELD_LOOKS = 4, (160, 240), 3
+FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
 
 @dataclass(frozen=True)

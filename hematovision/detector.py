@@ -36,6 +36,8 @@ MIN_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not c
 # what lies within it, a nucleus for one, in parts of the smaller.
 SAME_PLACE, WITHIN = 0.5, 0.8
 OFF = 0.25  # |log| of found to supposed size from which a field is looked at again
+# A picture of so many cells, and of so many pixels along its sides, looks like a whole field.
+FIELD_CELLS, FIELD_SIDES = 4, (160, 240)
 
 
 class Found(NamedTuple):

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from drawing import BOXES, Box, draw_field, voc_xml
+from driver import CHROMIUM, FLAGS, WIDTHS, Page
 
 from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
@@ -361,3 +362,54 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
     assert found.shape == expected.shape
     assert expected.std() > 1e-3  # or there would be nothing to tell apart
     return float(np.abs(found - expected).max() / expected.std())
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: `apt-get install chromium` to test the pages in a browser")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that counts, of the bundled model, built as a user would, where it is awkward."""
+    path = tmp_path_factory.mktemp("page") / "a page's #1 folder" / "hematovision.html"
+    done = run_script("data/make_page.py", "--model", PRETRAINED, "--output", path)
+    assert done.status == 0, done.err
+    return path
+
+
+def open_apps(browser, file: Path) -> Iterator[Callable[..., Page]]:
+    """Open the page that counts at a width, offline; nothing is fetched, and nothing complains."""
+    opened = []
+
+    def open_(width: str = "desk", **options: Any) -> Page:
+        viewport = {"width": WIDTHS[width], "height": 860}
+        context = browser.new_context(viewport=viewport, offline=True, **options)
+        page = Page(context.new_page())
+        opened.append((context, page))
+        return page.start(file)
+
+    yield open_
+    for context, page in opened:
+        context.close()
+        assert page.problems == []
+        assert page.fetched() == []
+
+
+@pytest.fixture
+def app(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+    yield from open_apps(browser, page_file)
+
+
+@pytest.fixture(scope="module")
+def app_of_module(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
+    yield from open_apps(browser, page_file)

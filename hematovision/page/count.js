@@ -1,0 +1,90 @@
+/**
+ * What was counted: the table of this field and of all, and the strip of pictures.
+ */
+import { byId, dot, make, row } from "./elements.js";
+import { changes, count, counted } from "./session.js";
+import { nameOf, text } from "./texts.js";
+
+/** @typedef {import("./session.js").Field} Field */
+/** @typedef {import("./session.js").Session} Session */
+
+/** What a picture of a single cell shows. @param {any} single */
+function describeSingle(single) {
+  const probability = single.probability.toFixed(3);
+  const words = text("single", { label: nameOf(single.label), probability });
+  const parts = [make("strong", {}, words)];
+  if (single.uncertain) parts.push("; ", make("span", { class: "mark" }, text("unlike")));
+  return parts;
+}
+
+/** @param {Session} session @param {Field | null} field */
+export function showCounts(session, field) {
+  const { labels, colours } = session.model;
+  byId("name").textContent = field?.name ?? text("noPicture");
+  const single = field?.state === "done" ? field.single : null;
+  byId("single").hidden = !single;
+  byId("single").replaceChildren(...(single ? describeSingle(single) : []));
+  byId("counts").hidden = !session.found.length;
+  const rows = labels.map((label, k) => {
+    const here = field && !field.single && field.state === "done" ? count(field, label) : "–";
+    const everywhere = session.found.reduce((sum, one) => sum + count(one, label), 0);
+    const key = make("kbd", {}, String(k + 1));
+    return row([dot(colours[label]), `${nameOf(label)} `, key], here, everywhere);
+  });
+  byId("counts").tBodies[0].replaceChildren(...rows);
+  showChanges(session, field);
+  const done = field?.state === "done";
+  const size = field ? text("sized", { width: field.width, height: field.height }) : "";
+  const doubt = field ? session.doubtful(field).length : 0;
+  let tally = "";
+  if (single) {
+    const all = Object.entries(single.probabilities);
+    const list = all.map(([label, p]) => `${nameOf(label)} ${p.toFixed(3)}`).join(", ");
+    tally = text("others", { list });
+  } else if (done) tally = text("tally", { n: counted(field).length, doubt });
+  byId("details").textContent = `${size} ${tally}`.trim();
+  byId("kind-line").hidden = !field;
+  if (field) byId("kind").value = field.kind;
+  const { scale = null, cellSize = null } = done && !single ? field : {};
+  byId("size-line").hidden = !scale;
+  byId("cell-size").value = cellSize ?? (scale ? Math.round(scale.cellPx) : "");
+  byId("uncertain").hidden = !scale || scale.certain;
+  byId("uncertain").textContent = text("uncertainScale", { px: Math.round(scale?.cellPx ?? 0) });
+  byId("again").hidden = !field || done || field.state === "waiting" || field.state === "looking";
+  byId("close").hidden = !field;
+  byId("close-all").hidden = session.fields.length < 2;
+}
+
+/** Counts say what was changed by hand. @param {Session} session @param {Field | null} field */
+function showChanges(session, field) {
+  const here = field && changes(field);
+  const everywhere = session.fields.reduce((sum, one) => sum + changes(one).all, 0);
+  const lines = [];
+  if (here?.all) lines.push(text("byHand", here));
+  if (session.fields.length > 1 && everywhere) lines.push(text("byHandAll", { n: everywhere }));
+  byId("by-hand").hidden = !lines.length;
+  byId("by-hand").textContent = lines.join(" ");
+}
+
+/** What stands on a picture's button. @param {Session} session @param {Field} field */
+function captionOf(session, field) {
+  if (field.state !== "done") {
+    return text(field.state === "waiting" ? "waiting" : "looking", { name: field.name });
+  }
+  if (field.single) return nameOf(field.single.label);
+  const marked = changes(field).all ? " ✎" : "";
+  return session.model.labels.map((label) => `${count(field, label)} ${label}`).join(", ") + marked;
+}
+
+/** @param {Session} session */
+export function showStrip(session) {
+  const buttons = session.fields.map((field) => {
+    const picture = make("img", { src: field.url, alt: "", loading: "lazy" });
+    const state = ["failed", "cancelled"].includes(field.state) ? "–" : captionOf(session, field);
+    const button = make("button", { "aria-current": field === session.now }, picture);
+    button.append(make("span", {}, field.name, make("br"), state));
+    button.addEventListener("click", () => session.show(field));
+    return button;
+  });
+  byId("strip").replaceChildren(...(buttons.length > 1 ? buttons : []));
+}

@@ -1,0 +1,179 @@
+/**
+ * A field in, its cells out. The twin of `hematovision/detector.py`.
+ */
+import { isRbc, isSliver, overlap, side } from "./cells.js";
+import {
+  BLANK_SPREAD,
+  MIN_SHOWN,
+  OFF,
+  QUARTER,
+  SAME_CELL,
+  SAME_PLACE,
+  WITHIN,
+} from "./constants.js";
+import { findFrame, trim } from "./frame.js";
+import { cut, levelLight, spread } from "./images.js";
+import { cutPlane } from "./raster.js";
+import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
+import { findCells } from "./tiles.js";
+
+/** @typedef {import("./cells.js").Box} Box */
+/** @typedef {import("./cells.js").Found} Found */
+/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("./raster.js").Plane} Plane */
+/** @typedef {import("./scale.js").Scale} Scale */
+/** @typedef {import("./tiles.js").Run} Run */
+/** Told what part is done. @typedef {(part: number) => void} Tell */
+
+/**
+ * What the model card says of fields.
+ * @typedef {object} FieldCard
+ * @property {string[]} labels
+ * @property {Record<string, number>} thresholds
+ * @property {Record<string, number>} typical_side
+ */
+
+/**
+ * The cells of a field whose light is level, the most probable first.
+ * @param {Run} run @param {Picture} levelled
+ * @param {number[]} typical side of a cell of each label in parts of a red cell's
+ * @param {number[]} lowest probability from which those of each label are listed
+ * @param {number} cellPx pixels across a red cell @param {Tell} [tell]
+ * @returns {Promise<Found[]>}
+ */
+export async function findInField(run, levelled, typical, lowest, cellPx, tell) {
+  const least = Math.min(...lowest);
+  const cells = await findCells(run, typical.length, levelled, cellPx, least, tell);
+  const thinnest = 0.9 * MIN_SHOWN * cellPx;
+  return cells.filter((cell) => {
+    const small = typical[cell.label] < 2 * MIN_SHOWN; // a platelet is no sliver
+    const sliver = isSliver(cell.box, levelled.width, levelled.height, thinnest);
+    return cell.probability >= lowest[cell.label] && (small || !sliver);
+  });
+}
+
+/** Whether a cell's centre lies in a frame. @param {Plane} frame @param {Found} cell */
+function isWithin({ data, width, height }, { box }) {
+  const [x, y] = [0, 1].map((k) => Math.trunc((box[k] + box[k + 2]) / 2 / QUARTER));
+  return data[Math.min(y, height - 1) * width + Math.min(x, width - 1)] === 1;
+}
+
+/** @param {Box} box @param {number} x @param {number} y @returns {Box} */
+const shift = ([x0, y0, x1, y1], x, y) => [x0 + x, y0 + y, x1 + x, y1 + y];
+
+/** Pixels that two boxes share. @param {Found} a @param {Found} b */
+function sharedArea({ box: a }, { box: b }) {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  return Math.max(width, 0) * Math.max(height, 0);
+}
+
+/**
+ * The cells that are no other, more certain one once more: red ones whose boxes nearly agree; white
+ * ones and platelets with what they largely contain or are contained in.
+ * @param {Found[]} cells @param {number[]} thresholds of each label, by which certainty is measured
+ * @param {number[]} typical @param {boolean[]} red @returns {Set<Found>}
+ */
+export function findSingles(cells, thresholds, typical, red) {
+  const certainty = new Map(cells.map((cell) => [cell, cell.probability / thresholds[cell.label]]));
+  /** @param {Found} cell */
+  const sure = (cell) => certainty.get(cell) ?? 0;
+  const order = [...cells].sort((a, b) => sure(b) - sure(a));
+  /** @type {Found[]} */
+  const single = [];
+  for (const cell of order) {
+    const again = single.some(
+      (s) => s.label === cell.label && overlap(s.box, cell.box) > SAME_CELL,
+    );
+    if (!again) single.push(cell);
+  }
+  const kept = order.map((cell) => single.includes(cell));
+  for (const [i, cell] of order.entries()) {
+    if (!kept[i] || red[cell.label]) continue;
+    const area = side(cell.box) ** 2;
+    const large = typical[cell.label] > 1.4;
+    const same = order.map((other, k) => {
+      const shared = sharedArea(cell, other);
+      if (!kept[k] || k === i || shared <= 0) return false;
+      const area2 = side(other.box) ** 2;
+      const within = shared >= WITHIN * Math.min(area, area2);
+      if (other.label === cell.label) return within;
+      const alike = shared >= SAME_PLACE * (area + area2 - shared);
+      return alike || (within && red[other.label] && large);
+    });
+    if (same.slice(0, i).includes(true)) kept[i] = false;
+    else for (let k = i; k < order.length; k++) kept[k] &&= !same[k];
+  }
+  return new Set(order.filter((_, i) => kept[i]));
+}
+
+/** The exported network and its card. */
+export class Detector {
+  /** @param {FieldCard} card @param {Run} run */
+  constructor(card, run) {
+    this.run = run;
+    this.labels = card.labels;
+    this.thresholds = card.labels.map((label) => card.thresholds[label]);
+    this.typical = card.labels.map((label) => card.typical_side[label]);
+    const red = card.labels.map(isRbc);
+    this.red = red.includes(true) ? red : this.typical.map((across) => across > 0.6);
+  }
+
+  /**
+   * The cells of a field, and the scale they were found at: those from their label's threshold up,
+   * and the less certain ones from `minProbability` up.
+   * @param {Picture} whole @param {number} minProbability
+   * @param {number | null} [cellPx] pixels across a red cell, where that is known
+   * @param {Tell} [tell] @returns {Promise<{cells: Found[], scale: Scale}>}
+   */
+  async search(whole, minProbability, cellPx, tell) {
+    const all = findFrame(whole);
+    const [left, top, right, bottom] = trim(all, whole);
+    const image = cut(whole, left, top, right - left, bottom - top);
+    const frame = cutPlane(all, [left / QUARTER, top / QUARTER, all.width, all.height]);
+    const framed = frame.data.includes(1);
+    const levelled = levelLight(image, frame);
+    const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
+    if (spread(framed ? levelled : image) < BLANK_SPREAD) return { cells: [], scale: unknown };
+    const { run, typical } = this;
+    const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
+    tell?.(0);
+    let scale = unknown;
+    if (!cellPx) scale = await measureCellPx(run, levelled, typical, this.red);
+    tell?.(0);
+    let cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
+    const seen = cellPx ? null : this.measureOff(cells, image, scale);
+    if (seen) {
+      scale = { cellPx: seen, certain: scale.certain };
+      cells = await findInField(run, levelled, typical, lowest, seen, tell);
+      if (this.measureOff(cells, image, scale)) scale.certain = false;
+    }
+    if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
+    const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
+    return { cells: this.leaveDoublesOut(moved), scale };
+  }
+
+  /**
+   * How large a red cell is by those counted, in pixels, where that isn't what was supposed.
+   * @param {Found[]} cells @param {Picture} image @param {Scale} scale
+   */
+  measureOff(cells, image, scale) {
+    const counted = cells.filter((cell) => this.isCounted(cell));
+    const telling = pickTelling(counted, image.width, image.height, this.typical, this.red);
+    if (telling.length < 3) return null;
+    const seen = measureSeen(telling, this.typical);
+    return Math.abs(Math.log(seen / scale.cellPx)) > OFF ? seen : null;
+  }
+
+  /** The cells without those that would be counted twice. @param {Found[]} cells */
+  leaveDoublesOut(cells) {
+    const counted = cells.filter((cell) => this.isCounted(cell));
+    const singles = findSingles(counted, this.thresholds, this.typical, this.red);
+    return cells.filter((cell) => !this.isCounted(cell) || singles.has(cell));
+  }
+
+  /** Whether a cell is certain enough to be counted. @param {Found} cell */
+  isCounted(cell) {
+    return cell.probability >= this.thresholds[cell.label];
+  }
+}

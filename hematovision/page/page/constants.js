@@ -1,0 +1,15 @@
+export const CELL = 1;
+export const EVEN = 1;
+export const FEW = 1;
+export const FIRST_LOOK = 1;
+export const GROUND = 1;
+export const LARGE = 1;
+export const LEAST_CELL = 1;
+export const LEAST_SHOWN = 1;
+export const MOST_LOOKS = 1;
+export const MOST_PIXELS = 1;
+export const MOST_SIZES = 1;
+export const OVERLAP = 1;
+export const OVERLAPPING = 1;
+export const STRIDE = 1;
+export const TILE = 1;

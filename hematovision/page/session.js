@@ -1,0 +1,246 @@
+/**
+ * What is open: fields, their cells, what was changed by hand, and how to take it back.
+ */
+import { isRbc } from "./cells.js";
+
+/** @typedef {import("./cells.js").Box} Box */
+
+/**
+ * What the page knows of its model.
+ * @typedef {object} Model
+ * @property {string} id
+ * @property {string[]} labels of the cells that are found
+ * @property {string[]} classes of the crop network
+ * @property {string[]} types of white cells that the crop network tells apart
+ * @property {Record<string, string[]>} kinds what each class is a kind of
+ * @property {Record<string, number>} thresholds
+ * @property {Record<string, string>} colours
+ */
+
+/**
+ * A cell of a field. `origin`: as the model found it, null where it was added by hand. `second`:
+ * what the crop network says of it. `type`: of a white cell, `proposed` by the model or given by
+ * hand; `tallied` once it is in the differential. `seen`: a person said that it's right.
+ * @typedef {object} Cell
+ * @property {number} id
+ * @property {string} label
+ * @property {number | null} probability
+ * @property {Box} box
+ * @property {boolean} counted
+ * @property {{label: string, box: Box, counted: boolean} | null} origin
+ * @property {{label: string, uncertain: boolean} | null} second
+ * @property {string | null} type
+ * @property {string | null} proposed
+ * @property {boolean} tallied
+ * @property {boolean} seen
+ * @property {boolean} deleted
+ */
+
+/**
+ * @typedef {object} Field
+ * @property {string} key names the picture's content and the model
+ * @property {string} name
+ * @property {Blob} blob
+ * @property {string} url
+ * @property {number} opened milliseconds, by which fields are in order
+ * @property {number} width
+ * @property {number} height
+ * @property {"auto" | "field" | "cell"} kind
+ * @property {"waiting" | "looking" | "done" | "failed" | "cancelled"} state
+ * @property {Cell[]} cells
+ * @property {any} single what the picture shows, if it is a single cell
+ * @property {{cellPx: number, certain: boolean} | null} scale pixels across a red cell, as found
+ * @property {number | null} cellSize the same, as a person states it
+ */
+
+/** @typedef {{field: Field, before: Cell[], after: Cell[], what: string}} Edit */
+
+const MOST_EDITS = 300;
+
+/** @param {Cell[]} cells @returns {Cell[]} */
+const copy = (cells) => cells.map((cell) => ({ ...cell }));
+
+/** @param {Cell} cell */
+const isNamed = ({ origin, label, counted }) =>
+  origin !== null && (origin.label !== label || origin.counted !== counted);
+
+/** @param {Cell} cell */
+const isMoved = ({ origin, box }) => origin !== null && origin.box.some((v, i) => v !== box[i]);
+
+/** Whether a person changed what the model said. @param {Cell} cell */
+export const isByHand = (cell) =>
+  cell.origin === null || cell.deleted || isNamed(cell) || isMoved(cell);
+
+/** The cells that are there. @param {Field} field */
+export const live = (field) => field.cells.filter((cell) => !cell.deleted);
+
+/** @param {Field} field */
+export const counted = (field) => live(field).filter((cell) => cell.counted);
+
+/** @param {Field} field @param {string} label */
+export const count = (field, label) => counted(field).filter((c) => c.label === label).length;
+
+/** How many cells were changed by hand, and how. @param {Field} field */
+export function changes(field) {
+  const kept = live(field);
+  const added = kept.filter((cell) => cell.origin === null).length;
+  const named = kept.filter(isNamed).length;
+  const moved = kept.filter((cell) => isMoved(cell) && !isNamed(cell)).length;
+  const deleted = field.cells.filter((cell) => cell.deleted && cell.origin !== null).length;
+  return { named, moved, added, deleted, all: added + named + moved + deleted };
+}
+
+/** Whether a person's work on a field would be lost with it. @param {Field} field */
+export const isTouched = (field) =>
+  field.cells.some((cell) => cell.seen || cell.tallied || isByHand(cell));
+
+export class Session {
+  /** @param {Model} model */
+  constructor(model) {
+    this.model = model;
+    /** @type {Field[]} */
+    this.fields = [];
+    /** @type {Field | null} */
+    this.now = null;
+    /** @type {number | null} */
+    this.chosenId = null;
+    /** From what probability cells that aren't counted are shown too. */
+    this.least = 1;
+    /** @type {Edit[]} */
+    this.done = [];
+    /** @type {Edit[]} */
+    this.taken = [];
+    this.serial = 0;
+    /** @type {((what: "field" | "cells" | "choice" | "edit", field: Field | null) => void)[]} */
+    this.listeners = [];
+  }
+
+  /** @param {"field" | "cells" | "choice" | "edit"} what @param {Field | null} [field] */
+  changed(what, field = this.now) {
+    for (const listener of this.listeners) listener(what, field);
+  }
+
+  /** Fields with cells, not pictures of a single one. */
+  get found() {
+    return this.fields.filter((field) => field.state === "done" && !field.single);
+  }
+
+  /** @returns {Cell | null} */
+  get chosen() {
+    return this.now?.cells.find((cell) => cell.id === this.chosenId && !cell.deleted) ?? null;
+  }
+
+  /** @param {Field} field */
+  show(field) {
+    this.now = field;
+    this.chosenId = null;
+    this.changed("field");
+  }
+
+  /** @param {Field} field */
+  remove(field) {
+    const at = this.fields.indexOf(field);
+    this.fields.splice(at, 1);
+    this.done = this.done.filter((edit) => edit.field !== field);
+    this.taken = this.taken.filter((edit) => edit.field !== field);
+    URL.revokeObjectURL(field.url);
+    this.now = this.fields[Math.min(at, this.fields.length - 1)] ?? null;
+    this.chosenId = null;
+    this.changed("field");
+  }
+
+  /** @param {Cell | null} cell */
+  choose(cell) {
+    this.chosenId = cell?.id ?? null;
+    this.changed("choice");
+  }
+
+  /** @param {Partial<Cell> & {label: string, box: Box}} cell @returns {Cell} */
+  makeCell(cell) {
+    const fresh = { probability: null, counted: true, origin: null, second: null, type: null };
+    const unseen = { proposed: null, tallied: false, seen: false, deleted: false };
+    return { ...fresh, ...unseen, ...cell, id: ++this.serial };
+  }
+
+  /**
+   * Change cells of the field at hand.
+   * @param {string} what @param {(cells: Cell[]) => void} change
+   */
+  edit(what, change) {
+    const field = this.now;
+    if (!field) return;
+    const before = copy(field.cells);
+    change(field.cells);
+    this.done.push({ field, before, after: copy(field.cells), what });
+    if (this.done.length > MOST_EDITS) this.done.shift();
+    this.taken = [];
+    this.changed("edit", field);
+  }
+
+  /** Change one cell. @param {Cell} cell @param {string} what @param {Partial<Cell>} change */
+  editCell(cell, what, change) {
+    this.edit(what, (cells) => Object.assign(cells.find((c) => c.id === cell.id) ?? {}, change));
+  }
+
+  /**
+   * Take the last edit back, or do it again.
+   * @param {boolean} again @returns {string | null} what it was
+   */
+  undo(again = false) {
+    const edit = (again ? this.taken : this.done).pop();
+    if (!edit) return null;
+    (again ? this.done : this.taken).push(edit);
+    edit.field.cells = copy(again ? edit.after : edit.before);
+    if (this.now !== edit.field) this.show(edit.field);
+    this.changed("edit", edit.field);
+    return edit.what;
+  }
+
+  /** Whether a cell is counted, or probable enough to be shown too. @param {Cell} cell */
+  isListed(cell) {
+    return cell.counted || (cell.probability !== null && cell.probability >= this.least);
+  }
+
+  /** Whether a cell is drawn. @param {Cell} cell */
+  isShown(cell) {
+    return !cell.deleted && (this.isListed(cell) || cell.id === this.chosenId);
+  }
+
+  /**
+   * Whether the crop network's class stands for a label.
+   * @param {string} name @param {string} label
+   */
+  agrees(name, label) {
+    const { classes, kinds } = this.model;
+    if (name === label || kinds[name]?.includes(label)) return true;
+    if (classes.some((one) => one === label || kinds[one]?.includes(label))) return false;
+    return !classes.some(isRbc) || isRbc(name) === isRbc(label);
+  }
+
+  /**
+   * How much a cell wants another look: 0 settled or sure, from 1 up doubtful, more the more.
+   * @param {Cell} cell @returns {number}
+   */
+  doubt(cell) {
+    if (cell.deleted || cell.seen || isByHand(cell) || cell.probability === null) return 0;
+    const threshold = this.model.thresholds[cell.label];
+    const away = cell.probability - threshold;
+    const near = away >= 0 ? 1 - away / (1 - threshold) : cell.probability / threshold;
+    if (!cell.counted) return near > NEAR_BELOW ? near + 1 : 0;
+    const other = cell.second !== null && !this.agrees(cell.second.label, cell.label);
+    const unlike = cell.second?.uncertain ?? false;
+    const reasons = (near > NEAR_ABOVE ? 1 : 0) + (other ? 1.5 : 0) + (unlike ? 1 : 0);
+    return reasons ? reasons + near : 0;
+  }
+
+  /** Doubtful cells of a field, most doubtful first. @param {Field} field */
+  doubtful(field) {
+    const rated = live(field).map((cell) => ({ cell, doubt: this.doubt(cell) }));
+    const wanted = rated.filter(({ doubt }) => doubt > 0);
+    return wanted.sort((a, b) => b.doubt - a.doubt).map(({ cell }) => cell);
+  }
+}
+
+// In parts of the way from the threshold to certainty, or to nothing.
+const NEAR_ABOVE = 0.85;
+const NEAR_BELOW = 0.8;

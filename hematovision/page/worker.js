@@ -1,0 +1,111 @@
+/**
+ * What runs beside the page, so that it stays alive: pictures in, cells out, one after the other.
+ */
+import { Classifier } from "./classifier.js";
+import { FIELD_CELLS, FIELD_SIDES } from "./constants.js";
+import { Detector } from "./detector.js";
+import { openNetwork, startLiteRt, unpack } from "./litert.js";
+
+/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {"auto" | "field" | "cell"} Kind */
+
+/**
+ * What the page asks: to start; to `look` at a picture, whole (`cellPx`:
+ * pixels across a red cell, where that is known); to name the one cell in a `segment`;
+ * to cancel what it asked under a number.
+ * @typedef {{type: "start", card: any, wasm: string,
+ *   networks: {fields: string, crops: string}}} Start
+ * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind,
+ *   minProbability: number, cellPx: number | null}} Ask
+ */
+
+class Cancelled extends Error {}
+
+/** @type {Detector} */
+let detector;
+/** @type {Classifier} */
+let classifier;
+/** @type {Promise<void>} what has to end before the next question is turned to */
+let queue = Promise.resolve();
+let asked = 0; // the number of the question that is turned to
+/** @type {Set<number>} */
+const cancelled = new Set();
+
+/** @param {Start} model */
+async function start({ card, networks, wasm }) {
+  await startLiteRt(wasm);
+  const fields = openNetwork(await unpack(networks.fields));
+  const crops = openNetwork(await unpack(networks.crops));
+  detector = new Detector(card.fields, async (picture) => {
+    const pixels = Float32Array.from(picture.data);
+    const [answer] = await fields(pixels, picture.height, picture.width);
+    await breathe(asked);
+    return answer;
+  });
+  classifier = new Classifier(card, (crop, size) => crops(crop, size, size));
+  postMessage({ type: "ready" });
+}
+
+/** Let messages in, of which one may be to cancel. @param {number} id */
+async function breathe(id) {
+  await new Promise((resolve) => setTimeout(resolve));
+  if (cancelled.has(id)) throw new Cancelled();
+}
+
+/**
+ * Find the cells of a field, or name the one cell that a picture shows; then say what the crop
+ * network thinks of each cell that is counted.
+ * @param {Ask} question
+ */
+async function look({ id, image, kind, minProbability, cellPx }) {
+  /** @param {number} part */
+  const tell = (part) => postMessage({ type: "progress", id, part });
+  const sides = [image.width, image.height].sort((a, b) => a - b);
+  const large = sides.every((length, k) => length >= FIELD_SIDES[k]);
+  let field = null;
+  if (kind === "field" || (kind === "auto" && large)) {
+    field = await detector.search(image, minProbability, cellPx, tell);
+    const few = field.cells.filter((cell) => detector.isCounted(cell)).length < FIELD_CELLS;
+    if (kind === "auto" && few) field = null;
+  }
+  if (!field) {
+    postMessage({ type: "answer", id, single: await classifier.answer(image) });
+    return;
+  }
+  const cells = field.cells.map((cell) => ({ ...cell, counted: detector.isCounted(cell) }));
+  const labelled = cells.map((cell) => ({ ...cell, label: detector.labels[cell.label] }));
+  postMessage({ type: "found", id, cells: labelled, scale: field.scale });
+  const seconds = [];
+  for (const [n, cell] of cells.entries()) {
+    const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
+    seconds.push(second && { label: second.label, uncertain: second.uncertain });
+    if (n % 16 === 15) await breathe(id);
+  }
+  postMessage({ type: "answer", id, seconds });
+}
+
+/** @param {Ask} question */
+async function answer(question) {
+  asked = question.id;
+  try {
+    await breathe(asked);
+    if (question.type === "look") await look(question);
+    else {
+      const single = await classifier.answer(question.image);
+      postMessage({ type: "answer", id: asked, single });
+    }
+  } catch (error) {
+    if (error instanceof Cancelled) postMessage({ type: "cancelled", id: asked });
+    else postMessage({ type: "failed", id: asked, why: String(error) });
+  }
+}
+
+addEventListener("message", ({ data }) => {
+  if (data.type === "cancel") {
+    cancelled.add(data.id);
+  } else if (data.type === "start") {
+    queue = start(data).catch((error) => postMessage({ type: "failed", why: String(error) }));
+  } else {
+    queue = queue.then(() => answer(data));
+  }
+});
