@@ -25,6 +25,7 @@ RED_COLOURS = np.array(
      [0.25, 0.55, 0.8]]
 )  # fmt: skip
 NUCLEUS_COLOURS = np.array([AZURE, [0.85, 0.5, 0.15], [0.45, 0.85, 0.28], [0.6, 0.6, 0.53]])
+NEAR = 0.7  # share of the views of crops that stay near the stains of the laboratories
 
 
 def cut_out(
@@ -81,6 +82,35 @@ def draw_colour(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def recolour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Vary stain, light, white balance, focus and noise of a uint8 crop.
+
+    Most views as laboratories of one stain differ, the others in any colours and worse optics: so
+    many that a cell's shape is learnt, and so few that what colour tells isn't forgotten.
+    """
+    return tint(crop, rng) if rng.random() < NEAR else colour_anew(crop, rng)
+
+
+def tint(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another batch of the same dyes, and another camera.
+
+    Stain and light multiply what is let through, so they are varied in optical density (after
+    Tellez et al., 2019): all of it, each channel, and the mix of the channels. Most of all from
+    pink towards blue, by letting red be absorbed as green is: a buffer a little too alkaline, or
+    more of the blue dye, turns all red cells of a laboratory grey-blue, as none in BCCD is. Without
+    this, they are taken for white cells elsewhere.
+    """
+    gain = np.exp(rng.uniform(-0.3, 0.5) + rng.normal(0, 0.12, 3))
+    haze = rng.uniform(-0.08, 0.12, 3)
+    mix = np.eye(3)
+    if rng.random() < 0.5:
+        mix += rng.normal(0, 0.08, (3, 3))
+    if rng.random() < 0.6:
+        mix[0] += rng.uniform(0, 1) * mix[1]
+        mix[2] *= rng.uniform(0.4, 1)
+    return expose(mix_density(crop, gain, haze, mix), rng, uneven=0)
+
+
+def colour_anew(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vary stain, light, ground, sharpness and noise of a crop (size, size, 3) uint8.
 
     Stain and light multiply what is let through, so they are varied in optical density (after
@@ -145,10 +175,11 @@ def mix_density(
     return cv2.transform(cv2.LUT(image, table[:, np.newaxis].astype(np.float32)), mix)
 
 
-def expose(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The uint8 picture of an optical density, in and out of focus, with and without noise."""
+def expose(density: np.ndarray, rng: np.random.Generator, uneven: float = 0.2) -> np.ndarray:
+    """The uint8 picture of an optical density, in and out of focus, with and without noise; a share
+    `uneven` of them unevenly lit."""
     light = cv2.exp(-np.maximum(density, 0))
-    if rng.random() < 0.2:
+    if rng.random() < uneven:
         light *= shade(light.shape[:2], rng)
     if rng.random() < 0.35:
         light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 2.5))
