@@ -248,37 +248,49 @@ def test_one_field_has_figures_but_no_interval(
 # --- what it refuses ------------------------------------------------------------------------------
 
 
-def test_an_archive_of_other_classes_is_refused(
+def test_an_archive_of_other_classes_is_scored_in_those_that_both_know(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     for data, model in ((sample_run, multiclass_run), (multiclass_run, sample_run)):
-        error = only_error(
-            run(
-                "evaluate_model.py",
-                "--data",
-                data.archive,
-                "--model",
-                model.model,
-                "--output-dir",
-                tmp_path / "out",
-            )
-        )
-        assert "Platelets" in error
-    assert not (tmp_path / "out").exists()
+        args = ("--data", data.archive, "--model", model.model, "--output-dir", tmp_path)
+        result = run("evaluate_model.py", *args, "--resamples", 0)
+        assert result.status == 0, result.err
+        assert "share: Other, RBC" in result.err
+        metrics = json.loads((tmp_path / "metrics.json").read_text())
+        labels = load(data.archive)["label_test"]
+        assert metrics["classes"] == ["Other", "RBC"]
+        assert metrics["support"] == [(labels != "RBC").sum(), (labels == "RBC").sum()]
+        assert metrics["accuracy"] > 0.9
 
 
-def test_an_archive_of_another_size_is_refused(
+def test_an_archive_of_another_size_is_cut_anew(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(sample_run.model, model)
     arrays = load(sample_run.archive)
     metadata = json.loads(str(arrays["metadata"])) | {"image_size": 32}
     arrays["metadata"] = np.array(json.dumps(metadata))
     arrays["X_test"] = arrays["X_test"][:, ::2, ::2]
     np.savez(tmp_path / "small.npz", **arrays)
-    error = only_error(run("evaluate_model.py", "--data", tmp_path / "small.npz", "--model", model))
-    assert "32" in error and "64" in error
+    figures = []
+    for data in (tmp_path / "small.npz", sample_run.archive):
+        args = ("--data", data, "--model", sample_run.model, "--output-dir", tmp_path / "out")
+        result = run("evaluate_model.py", *args, "--resamples", 0)
+        assert result.status == 0, result.err
+        assert ("cut anew at 64" in result.err) == (data.name == "small.npz")
+        figures.append(json.loads((tmp_path / "out" / "metrics.json").read_text())["brier"])
+    assert figures[0] == figures[1]
+
+
+def test_an_archive_of_nothing_that_the_model_knows_is_refused(
+    multiclass_run: SampleRun, tmp_path: Path, run: Run
+) -> None:
+    arrays = load(multiclass_run.archive)
+    arrays["classes"] = np.array(["Amoeba", "Diatom", "Rotifer", "Tardigrade"])
+    np.savez(tmp_path / "pond.npz", **arrays)
+    args = ("--data", tmp_path / "pond.npz", "--model", multiclass_run.model)
+    error = only_error(run("evaluate_model.py", *args, "--output-dir", tmp_path / "out"))
+    assert "Amoeba" in error and "Platelets" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_test_split_is_refused(sample_run: SampleRun, tmp_path: Path, run: Run) -> None:
@@ -303,10 +315,21 @@ def test_a_report_folder_that_is_a_file_is_an_error_line(
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-def test_the_second_model_must_fit(
+def test_a_second_model_of_another_task_is_compared_in_the_classes_of_both(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     models = ("--model", sample_run.model, "--compare", multiclass_run.model)
     args = ("--data", sample_run.archive, *models, "--output-dir", tmp_path)
+    result = run("evaluate_model.py", *args, "--resamples", 0)
+    assert result.status == 0, result.err
+    second = json.loads((tmp_path / "metrics.json").read_text())["comparison"]
+    assert second["accuracy"] > 0.9
+
+
+def test_a_second_model_must_answer_the_same_question(
+    sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
+) -> None:
+    models = ("--model", multiclass_run.model, "--compare", sample_run.model)
+    args = ("--data", multiclass_run.archive, *models, "--output-dir", tmp_path)
     error = only_error(run("evaluate_model.py", *args))
-    assert str(multiclass_run.model) in error
+    assert str(sample_run.model) in error and "Platelets" in error

@@ -126,7 +126,8 @@ def match_archive(
             )
         say(f"warning: left out what the model has no class for: {told}")
         test, y = type(test)(*(column[y >= 0] for column in test)), y[y >= 0]
-    if match.classes != classifier.classes:
+    merged = len(set(match.of_archive)) < len(match.of_archive)
+    if merged or match.classes != classifier.classes:
         say(f"scored in the classes that archive and model share: {', '.join(match.classes)}")
     if archive.metadata["image_size"] != classifier.image_size:
         say(f"crops cut anew at {classifier.image_size} pixels, the model's size")
