@@ -90,12 +90,14 @@ def match_second(
 
     Raises UserError where the two don't answer the same question.
     """
-    second, split, _ = match_archive(archive, Classifier.load(folder), path)
+    second, split, _, notices = match_archive(archive, Classifier.load(folder), path)
     if list(second.classes) != list(first) or len(split.y) != crops:
         raise UserError(
             f"{folder}: scored in {', '.join(second.classes)} on {len(split.y)} crops, the first "
             f"model in {', '.join(first)} on {crops}; only models of one task can be compared"
         )
+    for line in notices:
+        say(f"{line} ({folder})")
     return second, split
 
 
@@ -186,9 +188,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     archive = load_archive(path, ["test"])
     folder, notice = choose_model(options.model, place("model", archive.metadata))
     loaded = Classifier.load(folder)
-    classifier, test, y = match_archive(archive, loaded, path)
-    if notice:
-        say(notice)
+    classifier, test, y, notices = match_archive(archive, loaded, path)
+    for line in filter(None, [notice, *notices]):
+        say(line)
     fields, card = archive.fields["test"], loaded.card
     seen = count_seen(archive, loaded, folder)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hematovision.archive import Archive, FieldSplit, Split
 from hematovision.classifier import Classifier
-from hematovision.console import UserError, progress, say
+from hematovision.console import UserError, progress
 from hematovision.images import read_image, square_crop
 from hematovision.labels import find_name, fold, is_rbc, tell_counts
 from hematovision.taxonomy import find_parent, is_a
@@ -103,9 +103,9 @@ def merge(classifier: Classifier, match: Match) -> Classifier | MergedClassifier
 
 def match_archive(
     archive: Archive, classifier: Classifier, path: Path
-) -> tuple[Classifier | MergedClassifier, Split, np.ndarray]:
+) -> tuple[Classifier | MergedClassifier, Split, np.ndarray, list[str]]:
     """The model in the classes that it is judged in, the crops of the test split that it can be
-    judged on, and their classes (n,).
+    judged on, their classes (n,), and what there is to say of that.
 
     Raises UserError where no crop is left.
     """
@@ -116,6 +116,7 @@ def match_archive(
         )
     match = match_classes(archive.classes, classifier.classes)
     y = np.array(match.of_archive)[test.y]
+    notices = []
     unknown = Counter(archive.classes[k] for k in test.y[y < 0].tolist())
     if unknown:
         told = f"{tell_counts(unknown)}: the model has {', '.join(classifier.classes)}"
@@ -124,15 +125,16 @@ def match_archive(
                 f"{path}: it holds nothing that the model knows, but {told}; rename labels with "
                 "preprocess_data.py --labels, or train a model on it"
             )
-        say(f"warning: left out what the model has no class for: {told}")
+        notices.append(f"warning: left out what the model has no class for: {told}")
         test, y = type(test)(*(column[y >= 0] for column in test)), y[y >= 0]
     merged = len(set(match.of_archive)) < len(match.of_archive)
     if merged or match.classes != classifier.classes:
-        say(f"scored in the classes that archive and model share: {', '.join(match.classes)}")
+        shared = ", ".join(match.classes)
+        notices.append(f"scored in the classes that archive and model share: {shared}")
     if archive.metadata["image_size"] != classifier.image_size:
-        say(f"crops cut anew at {classifier.image_size} pixels, the model's size")
+        notices.append(f"crops cut anew at {classifier.image_size} pixels, the model's size")
         test = test._replace(X=cut_anew(test, archive.fields["test"], classifier.image_size))
-    return merge(classifier, match), test, y
+    return merge(classifier, match), test, y, notices
 
 
 def cut_anew(split: Split, fields: FieldSplit, size: int) -> np.ndarray:
