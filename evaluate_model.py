@@ -46,6 +46,7 @@ from hematovision.evaluation.report import (
 )
 from hematovision.evaluation.scores import HEADLINE, Bootstrap
 
+OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
 
 
@@ -167,6 +168,7 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"only the first right: {test['only_first_right']}, only the second: "
             f"{test['only_second_right']}, exact McNemar test p = {test['p']:.3g}"
         )
+    lines += format_laboratories(metrics)
     if metrics["whole_fields"]:
         lines.append(
             f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
@@ -177,6 +179,27 @@ def format_table(metrics: dict[str, Any]) -> str:
                 f"{row['counted']:>9}{row['annotated']:>11}"
             )
     return "\n".join(lines)
+
+
+def format_laboratories(metrics: dict[str, Any]) -> list[str]:
+    """A line for each laboratory where there are several: its crops, and what of its whole fields
+    is boxed completely."""
+    if len(metrics["laboratories"]) < 2:
+        return []
+
+    def value(number: float | None) -> str:
+        return f"{'-':>13}" if number is None else f"{number:>13.4f}"
+
+    of_fields = (metrics["whole_fields"] or {}).get("laboratories", {})
+    lines = [
+        f"{'laboratory':<20}{'RBC or not':>13}{'uncertain':>13}{'RBC AP50':>13}{'counting':>13}"
+    ]
+    for lab, row in metrics["laboratories"].items():
+        rbc = of_fields.get(lab, {}).get("labels", {}).get("RBC", {})
+        shown = [rbc.get(key) if rbc.get("boxed_completely") else None for key in OF_RBC]
+        figures = [row["rbc_balanced_accuracy"], row["cells_uncertain"], *shown]
+        lines.append(f"{lab:<20}" + "".join(map(value, figures)))
+    return lines
 
 
 @command

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hematovision.evaluation.measure import Answers, compare
+from hematovision.archive import Split
+from hematovision.evaluation.measure import Answers, compare, measure, measure_laboratories
 from hematovision.evaluation.scores import Bootstrap
 
 
@@ -27,6 +28,55 @@ def test_comparison_of_two_models_by_hand() -> None:
     low, high = found["difference_ci95"]["accuracy"]
     assert 0 <= low < 2 / 40 < high
     assert found["mcnemar"] == {"only_first_right": 0, "only_second_right": 2, "p": 0.5}
+
+
+def two_laboratories() -> tuple[np.ndarray, Answers, list[str], Split]:
+    """Six crops of "here", four of "there"; there one red cell of two is taken for a white one,
+    and one of two pictures of the ground is called uncertain."""
+    classes = ["Background", "RBC", "WBC"]
+    y = np.array([1, 1, 1, 1, 2, 2, 1, 1, 0, 0])
+    predicted = np.array([1, 1, 1, 1, 2, 2, 2, 1, 0, 0])
+    uncertain = np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 0], bool)
+    split = Split(
+        X=np.zeros((10, 2, 2, 3), np.uint8),
+        y=y,
+        label=np.array(classes)[y],
+        source=np.repeat(["a", "b", "c", "d", "e"], 2),
+        box=np.tile([0, 0, 9, 9], (10, 1)),
+        lab=np.array(["here"] * 6 + ["there"] * 4),
+    )
+    return y, Answers(np.eye(3)[predicted], predicted, uncertain), classes, split
+
+
+def test_laboratories_by_hand() -> None:
+    y, answers, classes, split = two_laboratories()
+    found = measure_laboratories(y, answers.predicted, answers.uncertain, classes, split)
+    assert list(found) == ["here", "there"]
+    assert found["here"] == {
+        "crops": 6,
+        "fields": 3,
+        "accuracy": 1,
+        "balanced_accuracy": 1,
+        "rbc_balanced_accuracy": 1,
+        "cells_uncertain": pytest.approx(1 / 6),
+        "no_cell_uncertain": None,
+    }
+    there = found["there"]
+    assert there["accuracy"] == there["balanced_accuracy"] == 0.75  # RBC 1/2, Background 1
+    assert there["rbc_balanced_accuracy"] == 0.75
+    assert (there["cells_uncertain"], there["no_cell_uncertain"]) == (0, 0.5)
+
+
+def test_a_whole_report_has_its_laboratories_as_groups_and_counts_only_cells_as_uncertain() -> None:
+    y, answers, classes, split = two_laboratories()
+    metrics = measure(y, answers, classes, split, Bootstrap(0, 42))
+    groups = {row["name"]: row["right"] for row in metrics["accuracy_by"]["laboratory"]}
+    assert groups == {"here": 6, "there": 3}
+    assert metrics["uncertain_share"] == pytest.approx(1 / 8)
+    alone = measure(
+        y, answers, classes, split._replace(lab=np.repeat("here", 10)), Bootstrap(0, 42)
+    )
+    assert "laboratory" not in alone["accuracy_by"]
 
 
 def test_metrics_hold_the_numbers_behind_the_pictures(report: Path) -> None:

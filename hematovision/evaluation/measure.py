@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hematovision.archive import Split
+from hematovision.cells import BACKGROUND, is_rbc
 from hematovision.classifier import Classifier
 from hematovision.evaluation.scores import (
     GRID,
@@ -53,6 +54,9 @@ def group_crops(
     labels = np.unique(split.label).tolist()
     if not set(labels) <= set(classes):  # else it would say the same twice
         groups += [("annotated label", name, split.label == name) for name in labels]
+    labs = np.unique(split.lab).tolist()
+    if len(labs) > 1:
+        groups += [("laboratory", name, split.lab == name) for name in labs]
     return groups + [("cell size", name, home == i) for i, name in enumerate(sizes)]
 
 
@@ -126,9 +130,10 @@ def measure(
         # Were this share of all fields to hold a mistake, a sample as large as this would still
         # show none once in twenty times (the "rule of three").
         "share_of_fields_unseen": 1 - 0.05 ** (1 / len(fields)),
-        "uncertain_share": uncertain.mean(),
+        "uncertain_share": uncertain[split.label != BACKGROUND].mean(),  # of the cells
         "per_class": {name: measure_class(sample, y, c) for c, name in enumerate(classes)},
         "accuracy_by": measure_groups(sample, groups, right),
+        "laboratories": measure_laboratories(y, predicted, uncertain, classes, split),
         "accuracy_by_field": measure_by_field(sample, right),
         "reliability": measure_reliability(sample, claimed, bins),
         "score_histograms": {
@@ -179,6 +184,46 @@ def measure_groups(
             }
         )
     return by_kind
+
+
+def measure_laboratories(
+    y: np.ndarray,
+    predicted: np.ndarray,
+    uncertain: np.ndarray,
+    classes: Sequence[str],
+    split: Split,
+) -> dict[str, dict[str, Any]]:
+    """What each laboratory may expect of the model, by its name.
+
+    `balanced_accuracy` is the mean recall of the classes that it has; `rbc_balanced_accuracy` that
+    of the two answers "red cell" and "anything else"; both None where only one is there.
+    `cells_uncertain` and `no_cell_uncertain` are the shares called unlike any cell of its cells and
+    of its pictures of the ground.
+    """
+    is_red = np.array([is_rbc(name) for name in classes])
+    no_cell = split.label == BACKGROUND
+
+    def mean_recall(truth: np.ndarray, answer: np.ndarray) -> float | None:
+        recalls = [(answer[truth == c] == c).mean() for c in np.unique(truth)]
+        return float(np.mean(recalls)) if len(recalls) > 1 else None
+
+    def share(member: np.ndarray) -> float | None:
+        return float(uncertain[member].mean()) if member.any() else None
+
+    measured = {}
+    for lab in np.unique(split.lab).tolist():
+        mine = split.lab == lab
+        truth, answer = y[mine], predicted[mine]
+        measured[lab] = {
+            "crops": int(mine.sum()),
+            "fields": len(np.unique(split.source[mine])),
+            "accuracy": float((truth == answer).mean()),
+            "balanced_accuracy": mean_recall(truth, answer),
+            "rbc_balanced_accuracy": mean_recall(is_red[truth], is_red[answer]),
+            "cells_uncertain": share(mine & ~no_cell),
+            "no_cell_uncertain": share(mine & no_cell),
+        }
+    return measured
 
 
 def measure_by_field(sample: Sample, right: np.ndarray) -> dict[str, Any]:
