@@ -104,6 +104,9 @@ def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
     missing, a cell found is called a false alarm.
     """
     metrics = {"fields": answers.name, "labels": measure_labels(answers)}
+    for k, label in enumerate(answers.labels):
+        complete = [of[k] for of in answers.complete]
+        metrics["labels"][label]["boxed_completely"] = bool(complete) and all(complete)
     labs = sorted(set(answers.lab))
     if len(labs) > 1:
         metrics["laboratories"] = {lab: measure_laboratory(answers, lab) for lab in labs}
