@@ -32,6 +32,7 @@ from hematovision.cells import Cells
 from hematovision.classifier import Classifier, choose_model, read_card, warn_of_demonstration
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
+from hematovision.differential import count_types, format_differential, list_types, type_cells
 from hematovision.files import describe_others, survey
 from hematovision.images import read_image
 from hematovision.surroundings import printable
@@ -211,6 +212,9 @@ def explain_segment(
 def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
     detector = Detector.load(folder, read_card(folder), options.workers)
+    types = list_types(read_card(folder)["classes"], detector.labels)
+    classifier = Classifier.load(folder) if types else None
+    named: list[str | None] = []  # the type of each white cell so far
     widths = [max(len(label), 5) + 2 for label in detector.labels]
     first = max(len(printable(path)) for path in (*images, "all")) + 1
     totals: list[list[int]] = []
@@ -231,6 +235,8 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
                     "--cell-size PX"
                 )
             answer = describe_field(path, image, cells, detector)
+            if classifier:
+                named += add_types(answer, classifier, image, cells, detector.labels)
             if target:
                 target.add(path, image, cells, answer)
             if options.json:
@@ -243,6 +249,8 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
                 totals.append(counts)
         if len(totals) > 1:
             print(format_count("all", np.sum(totals, axis=0).tolist(), widths, first))
+        if named and not options.json:
+            print(format_differential(count_types(named, types)))
         if target and len(target.counts) > 1:
             target.summarise()
     if target:
@@ -273,6 +281,26 @@ def describe_field(
             for k, p, box, sure in zip(cells.label, cells.probability, boxes, counted, strict=True)
         ],
     }
+
+
+def add_types(
+    answer: dict[str, Any],
+    classifier: Classifier,
+    image: np.ndarray,
+    cells: Cells,
+    labels: Sequence[str],
+) -> list[str | None]:
+    """Add the types of the counted white cells to a field's answer, and its differential; returns
+    the types."""
+    counted = np.array([cell["counted"] for cell in answer["cells"]], bool)
+    rows = [cell for cell in answer["cells"] if cell["counted"]]
+    for row, typed in zip(
+        rows, type_cells(classifier, image, cells.pick(counted), labels), strict=True
+    ):
+        row |= typed
+    named = [row["type"] for row in rows if "type" in row]
+    answer["differential"] = count_types(named, list_types(classifier.classes, labels))
+    return named
 
 
 def format_count(name: str, counts: Sequence[Any], widths: Sequence[int], first: int) -> str:

@@ -88,9 +88,15 @@ def choose_colours(labels: Sequence[str]) -> dict[str, tuple[int, int, int]]:
 
 
 def draw_cells(
-    image: np.ndarray, cells: Cells, labels: Sequence[str], with_probability: bool = False
+    image: np.ndarray,
+    cells: Cells,
+    labels: Sequence[str],
+    with_probability: bool = False,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
     """The field with a box around each cell, labelled, and a line beneath that counts them.
+
+    `names` (n): what to write at each cell, where that isn't its label.
 
     Small fields are enlarged so that the labels stay legible. Tells colours by lightness too: a
     label is written in black or white, whichever stands out.
@@ -114,10 +120,11 @@ def draw_cells(
     boxes = np.rint(cells.box * scale).astype(int)
     for (x0, y0, x1, y1), k in zip(boxes.tolist(), cells.label, strict=True):
         cv2.rectangle(canvas, (x0, y0), (x1, y1), colours[labels[k]], line)
-    for (x0, y0, _, _), k, p in zip(
-        boxes.tolist(), cells.label, cells.probability, strict=True
+    names = [labels[k] for k in cells.label] if names is None else names
+    for (x0, y0, _, _), name, k, p in zip(
+        boxes.tolist(), names, cells.label, cells.probability, strict=True
     ):  # after all boxes, so that none crosses a label
-        write(f"{labels[k]} {p:.2f}" if with_probability else labels[k], x0, y0, colours[labels[k]])
+        write(f"{name} {p:.2f}" if with_probability else name, x0, y0, colours[labels[k]])
     strip = np.full((round(34 * unit), width, 3), 255, np.uint8)
     canvas, x = np.vstack([canvas, strip]), round(8 * unit)
     for k, label in enumerate(labels):

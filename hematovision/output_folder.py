@@ -15,7 +15,18 @@ from hematovision.figures import BLUE, new_figure, save_figure
 from hematovision.files import csv_table, write_csv
 from hematovision.images import write_image
 
-COLUMNS = ("image", "label", "probability", "xmin", "ymin", "xmax", "ymax", "area_px", "counted")
+COLUMNS = (
+    "image",
+    "label",
+    "probability",
+    "xmin",
+    "ymin",
+    "xmax",
+    "ymax",
+    "area_px",
+    "counted",
+    "type",
+)
 
 
 class OutputFolder:
@@ -41,12 +52,13 @@ class OutputFolder:
         self._names[path.stem] += 1
         again = f"_{self._names[path.stem]}" if self._names[path.stem] > 1 else ""
         counted = cells.pick(np.array([c["counted"] for c in answer["cells"]], bool))
-        drawn = draw_cells(image, counted, self.labels, self.with_probability)
+        names = [c.get("type") or c["label"] for c in answer["cells"] if c["counted"]]
+        drawn = draw_cells(image, counted, self.labels, self.with_probability, names)
         write_image(self.folder / f"{path.stem}{again}_cells.png", drawn)
         for cell in answer["cells"]:
             x0, y0, x1, y1 = cell["box"]
             numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)
-            row = (path, cell["label"], *numbers, cell["counted"])
+            row = (path, cell["label"], *numbers, cell["counted"], cell.get("type") or "")
             self._table.writerow(dict(zip(COLUMNS, row, strict=True)))
         self.counts.append({"image": path, **answer["counts"]})
         red = np.array([is_rbc(self.labels[k]) for k in counted.label], bool)

@@ -43,6 +43,7 @@ function describeCell(field, cell) {
     ...{ xmin, ymin, xmax, ymax },
     area_px: (xmax - xmin) * (ymax - ymin),
     counted: cell.counted ? "True" : "False",
+    type: (cell.counted && cell.type) || "",
   };
 }
 
