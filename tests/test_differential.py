@@ -18,13 +18,13 @@ from hematovision.differential import (
 
 CLASSES = ["Background", "Erythroblast", "Lymphocyte", "Neutrophil", "RBC", "WBC"]
 FOUND = ["RBC", "WBC"]
+BY_GREY = {10: "Neutrophil", 20: "WBC", 30: "RBC"}
 
 
 class Painted:
     """Stands for a classifier that tells the type by the grey of the middle of a crop."""
 
     classes = CLASSES
-    by_grey = {10: "Neutrophil", 20: "WBC", 30: "RBC"}
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -34,7 +34,7 @@ class Painted:
         return picture
 
     def answer(self, crop: np.ndarray) -> dict[str, Any]:
-        label = self.by_grey[int(crop[crop.shape[0] // 2, crop.shape[1] // 2, 0])]
+        label = BY_GREY[int(crop[crop.shape[0] // 2, crop.shape[1] // 2, 0])]
         probabilities = {name: 0.1 for name in CLASSES} | {label: 0.5}
         return {"label": label, "probabilities": probabilities}
 
