@@ -45,6 +45,7 @@ from hematovision.evaluation.report import (
     write_report,
 )
 from hematovision.evaluation.scores import HEADLINE, Bootstrap
+from hematovision.evaluation.types import measure_types
 
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
@@ -169,6 +170,12 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"{test['only_second_right']}, exact McNemar test p = {test['p']:.3g}"
         )
     lines += format_laboratories(metrics)
+    if metrics["types"]:
+        found = metrics["types"]
+        lines.append(
+            f"types of white cells: balanced accuracy {found['balanced_accuracy']:.4f} on "
+            f"{found['crops']} crops, {100 * found['untyped_share']:.1f} % left without a type"
+        )
     if metrics["whole_fields"]:
         lines.append(
             f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
@@ -233,6 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         {
             **measure(y, answers, classifier.classes, test, bootstrap),
             **describe_run(options, folder, archive, classifier, seen),
+            "types": measure_types(y, answers.predicted, classifier.classes, test),
             "comparison": comparison,
             "whole_fields": whole_fields,
             "heat_maps": [
