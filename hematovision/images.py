@@ -16,8 +16,9 @@ from hematovision import MOST_PIXELS
 from hematovision.console import UserError, say_once
 from hematovision.files import read_file, written_whole
 from hematovision.foreign import name_foreign, name_suffix
-from hematovision.formats import FormatError, Header, read_header
+from hematovision.formats import read_header
 from hematovision.frame import enlarge
+from hematovision.header import FormatError, Header
 
 # What is decoded takes at most so many bytes on the way.
 MOST_BYTES = 900_000_000

@@ -1,4 +1,4 @@
-"""The tags of a TIFF, page by page: how a file that holds almost anything says what it holds.
+"""TIFF: how a file that holds almost anything says what it holds, and whether all of it is there.
 
     page, pages = read_first_page(data)
     page.one(256, 0)                    # its width
@@ -12,9 +12,13 @@ from __future__ import annotations
 import functools
 import struct
 
+from hematovision.header import CUT, DAMAGED, FormatError, Header, is_filled_up
+
 # More is not looked at: whole slides have fewer, and hostile files would take hours.
 MOST_PAGES, MOST_TAGS, MOST_VALUES = 10_000, 4096, 1_000_000
 TAG_TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 18: "Q"}
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
+COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}  # that OpenCV's libtiff was built with
 
 
 class Directory:
@@ -75,3 +79,59 @@ def read_first_page(data: bytes) -> tuple[Directory, int]:
         seen.add(at)
         page = Directory(data, order, big, at)
     return first, len(seen)
+
+
+def read_tiff(data: bytes) -> Header:
+    """The first page, and whether all its strips or tiles are there."""
+    page, pages = read_first_page(data)
+    width, height = page.one(256, 0), page.one(257, 0)
+    bits, samples = max(page.get(258, (1,))), page.one(277, 1)
+    packed, colours = page.one(259, 1), page.one(262, BLACK_IS_ZERO)
+    if 50706 in page.entries or colours in (32803, 34892):
+        raise FormatError("a camera's raw data; develop it, and export it as JPEG or TIFF")
+    if page.one(339, 1) != 1 or bits not in (1, 2, 4, 8, 10, 12, 14, 16):
+        what = {3: "floating-point", 2: "signed"}.get(page.one(339, 1), "") + f" {bits}-bit"
+        raise FormatError(f"a TIFF of {what.strip()} numbers; save it with 8 or 16 bits a channel")
+    if packed not in COMPRESSIONS:
+        raise FormatError(f"a TIFF of compression {packed}; save it uncompressed or with LZW")
+    extra = page.get(338)
+    known = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, SEPARATED: 4, YCBCR: 3}
+    if colours not in known:
+        raise FormatError(f"a TIFF of colour space {colours} (Lab?); save it as RGB")
+    if samples > known[colours] + 1:
+        raise FormatError(f"a TIFF of {samples} channels; save it as RGB or as one grey channel")
+    check_strips(page, packed, (width * samples * bits + 7) // 8, height)
+    orientation = {}
+    if 274 in page.entries and 1 <= (value := page.one(274, 1)) <= 8:
+        orientation = {"orientation": value, "orientation_at": page.at(274)}
+    alpha = samples == known[colours] + 1 and samples in (2, 4) and extra[:1] in ((1,), (2,))
+    return Header(
+        "TIFF", width, height, bits, alpha, premultiplied=bits == 8 or extra[:1] == (1,),
+        pages=pages, big_endian=page.order == ">", cost=14 if bits > 8 else 8, **orientation,
+    )  # fmt: skip
+
+
+def check_strips(page: Directory, packed: int, row: int, rows: int) -> None:
+    """FormatError where a strip or tile of a page lies beyond the end of the file, or is zeros.
+
+    `row`: bytes of a row of pixels, unpacked.
+    """
+    tiled = 324 in page.entries
+    starts, lengths = (page.get(tag) for tag in ((324, 325) if tiled else (273, 279)))
+    if not starts or (not lengths and len(starts) > 1):
+        raise FormatError(CUT)
+    lengths = lengths or (row * rows if packed == 1 else 1,)  # some old writers leave them out
+    ends = [start + length for start, length in zip(starts, lengths, strict=False)]
+    if len(starts) != len(lengths) or max(ends) > len(page.data) or min(lengths) == 0:
+        raise FormatError(CUT)
+    if packed != 1:  # what was compressed doesn't end in zeros
+        if not any(page.data[max(starts[-1], ends[-1] - 64) : ends[-1]]):
+            raise FormatError(CUT)
+    elif sum(lengths) < row * rows:
+        raise FormatError(DAMAGED)
+    elif (
+        not tiled
+        and list(starts[1:]) == ends[:-1]
+        and is_filled_up(page.data, starts[0], row, rows)
+    ):
+        raise FormatError(CUT)

@@ -13,7 +13,8 @@ from drawing import draw_field
 from PIL import Image
 
 from hematovision.console import UserError
-from hematovision.formats import FormatError, read_header
+from hematovision.formats import read_header
+from hematovision.header import FormatError
 from hematovision.images import read_image
 
 SMEAR = draw_field([("RBC", 20, 20, 60, 58), ("WBC", 80, 30, 130, 90)], (160, 120))
