@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hematovision.archive import ARCHIVE, SPLITS, Crops, pack_fields, place, write_archive
+from hematovision.archive import ARCHIVE, SPLITS, place
 from hematovision.cells import Segment, is_rbc
 from hematovision.check_page import MOST_DRAWN, write_check_page
 from hematovision.completeness import settle_complete, state_complete
@@ -49,6 +49,7 @@ from hematovision.findings import Example, Findings
 from hematovision.ground import place_background
 from hematovision.images import write_image
 from hematovision.labels import parse_renames, tell_counts
+from hematovision.packing import Crops, pack_fields, write_archive
 from hematovision.splits import assign_splits, mark_twins
 
 

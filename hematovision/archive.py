@@ -1,38 +1,42 @@
-"""The archive, preprocessed_data.npz: its keys, how it is written and how it is read.
+"""The archive, preprocessed_data.npz: its keys, and how it is read and checked.
 
 For each split the crops: `X` (n, size, size, 3) in [0, 1], `y`, `label`, `source` (n,), `box`
-(n, 4); and the fields they are cut from, see `pack_fields`. Once `classes` (k,), `metadata` (JSON).
+(n, 4); and the fields they are cut from, see `packing.pack_fields`. Once `classes` (k,),
+`metadata` (JSON). `packing` writes it, `archive_schema` says what each must be.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import io
 import json
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.cells import Segment, is_rbc
-from hematovision.console import UserError, progress, run_ahead
-from hematovision.files import written_whole
-from hematovision.images import read_image, scale_pixels, square_crop, unscale_pixels
+from hematovision.archive_schema import check_fields, check_members, check_metadata, check_split
+from hematovision.cells import is_rbc
+from hematovision.console import UserError
+from hematovision.images import read_image, unscale_pixels
 from hematovision.taxonomy import lineage
-
-if TYPE_CHECKING:
-    from hematovision.dataset import Field
 
 SPLITS = ("train", "val", "test")
 ARCHIVE = Path("preprocessed_data.npz")
 DEMO = Path("demo")  # holds what comes of drawn cells, so that it never answers for real smears
-DAMAGED = (zipfile.BadZipFile, zlib.error)  # what a broken .npz raises, beside ValueError
+BAD = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # what a broken .npz raises
 
 
 def choose_archive(path: Path | None) -> Path:
@@ -44,113 +48,6 @@ def choose_archive(path: Path | None) -> Path:
 def place(name: str, metadata: dict[str, Any]) -> Path:
     """Where what comes of an archive belongs unless told: apart, if its cells are drawn."""
     return DEMO / name if metadata.get("demonstration") else Path(name)
-
-
-class Crops(NamedTuple):
-    """The crops of one split, cut only while they are written: never all of them in memory."""
-
-    chosen: list[tuple[Field, list[Segment]]]
-    size: int
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return sum(len(segments) for _, segments in self.chosen), self.size, self.size, 3
-
-    def cut(self, i: int) -> np.ndarray:
-        """The crops of one field: (n, size, size, 3) uint8."""
-        field, segments = self.chosen[i]
-        crops = np.empty((len(segments), self.size, self.size, 3), np.uint8)
-        if segments:
-            image = read_image(field.path, field.data)
-            for k, (_, (xmin, ymin, xmax, ymax)) in enumerate(segments):
-                crops[k] = square_crop(image[ymin:ymax, xmin:xmax], self.size)
-        return crops
-
-
-def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
-    """The fields as they are: names (f,), image files end to end (bytes,) and where each ends (f,);
-    all their boxes (m, 4), the label of each (m,), and the index of its field (m,).
-
-    And of each field (f,) its laboratory, and which labels it lacks no box of, comma between.
-    """
-    boxes = [(i, *segment) for i, field in enumerate(fields) for segment in field.segments]
-    return {
-        "field": np.array([f.name for f in fields], str),
-        "field_file": np.frombuffer(b"".join(f.data for f in fields), np.uint8),
-        "field_end": np.cumsum([len(f.data) for f in fields], dtype=np.int64),
-        "field_box": np.array([box for *_, box in boxes], np.int64).reshape(-1, 4),
-        "field_label": np.array([label for _, label, _ in boxes], str),
-        "field_index": np.array([i for i, *_ in boxes], np.int64),
-        "field_lab": np.array([f.lab for f in fields], str),
-        "field_complete": np.array([",".join(f.complete) for f in fields], str),
-    }
-
-
-def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: int) -> None:
-    """Write a compressed .npz of arrays, and of crops, cut on the way, as float16 in [0, 1].
-
-    With ISA-L's deflate, whose level 2 makes a smaller file than NumPy's float32 at zlib's level 6,
-    some forty times faster.
-    """
-    from datetime import datetime, timezone
-
-    from stream_zip import ZIP_64, stream_zip
-
-    def pieces(name: str) -> Iterator[bytes]:
-        array = arrays[name]
-        lazy = isinstance(array, Crops)
-        kind = np.dtype(np.float16) if lazy else array.dtype
-        header = {"descr": kind.str, "fortran_order": False, "shape": array.shape}
-        buffer = io.BytesIO()
-        np.lib.format.write_array_header_1_0(buffer, header)
-        yield buffer.getvalue()
-        if not lazy:
-            yield array.tobytes()
-            return
-        count = len(array.chosen)
-        cut = run_ahead(pool, lambda i: scale_pixels(array.cut(i)).tobytes(), range(count), workers)
-        yield from progress(cut, count, f"cutting {name}")
-
-    def members() -> Iterator[tuple]:
-        epoch = datetime(1980, 1, 1, tzinfo=timezone.utc)  # the same inputs give the same bytes
-        for name in arrays:
-            yield f"{name}.npy", epoch, 0o644, ZIP_64, pieces(name)
-
-    with (
-        written_whole(path) as temporary,
-        open(temporary, "wb") as file,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        compressor = functools.partial(Deflate, pool, 2 * workers)
-        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 19))
-
-
-class Deflate:
-    """A compressobj that deflates the chunks it's given side by side, in threads of `pool`.
-
-    Each chunk ends on a full flush, so that the pieces can be set end to end (as pigz does), and
-    what comes out depends on the chunks alone, not on the number of threads.
-    """
-
-    def __init__(self, pool: ThreadPoolExecutor, ahead: int) -> None:
-        self._pool, self._ahead = pool, ahead
-        self._pieces: deque[Future[bytes]] = deque()
-
-    @staticmethod
-    def _deflate(chunk: bytes, last: bool = False) -> bytes:
-        from isal import isal_zlib
-
-        stream = isal_zlib.compressobj(2, wbits=-15)
-        mode = isal_zlib.Z_FINISH if last else isal_zlib.Z_FULL_FLUSH
-        return stream.compress(chunk) + stream.flush(mode)
-
-    def compress(self, chunk: bytes) -> bytes:
-        self._pieces.append(self._pool.submit(self._deflate, chunk))
-        return self._pieces.popleft().result() if len(self._pieces) > self._ahead else b""
-
-    def flush(self) -> bytes:
-        pieces = [piece.result() for piece in self._pieces]
-        return b"".join([*pieces, self._deflate(b"", last=True)])
 
 
 class Split(NamedTuple):
@@ -192,17 +89,6 @@ class FieldSplit(NamedTuple):
     complete: np.ndarray  # (f,) text, comma between the labels of which no cell here lacks its box
 
     KEYS = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
-
-    def is_consistent(self) -> bool:
-        """Whether the arrays belong together."""
-        last = self.end[-1] if len(self.end) else 0
-        return (
-            len(self.name) == len(self.end) == len(self.lab) == len(self.complete)
-            and last == len(self.file)
-            and bool((np.diff(self.end) > 0).all())
-            and len(self.box) == len(self.label) == len(self.index)
-            and bool((self.index < len(self.name)).all())
-        )
 
     def select(self, kept: np.ndarray) -> FieldSplit:
         """Only the fields where `kept` (f,) is true, with their boxes."""
@@ -266,30 +152,28 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
                 digest.update(chunk)
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no .npz file")
+        check_members(path)
         with np.load(path, allow_pickle=False) as archive:
             metadata = json.loads(str(archive["metadata"]))
             classes = archive["classes"].tolist()
+            check_metadata(metadata, classes, wanted)
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
                 lab = read_lab(archive, f"lab_{name}", len(columns[0]))
-                splits[name] = Split(unscale_pixels(archive[f"X_{name}"]), *columns, lab)
+                crops = archive[f"X_{name}"]
+                check_split(name, crops, columns, lab, metadata["image_size"], len(classes))
+                splits[name] = Split(unscale_pixels(crops), *columns, lab)
                 columns = [archive[f"{c}_{name}"] for c in FieldSplit.KEYS]
                 lab = read_lab(archive, f"field_lab_{name}", len(columns[0]))
                 complete = read_complete(archive, name)
+                check_fields(name, columns, lab, complete)
                 fields[name] = FieldSplit(*columns, lab, complete)
-        shape = (metadata["image_size"], metadata["image_size"], 3)
     except FileNotFoundError:
         raise UserError(f"{path}: no such archive; {hint}") from None
     except KeyError as error:
         raise UserError(f"{path}: it holds no {error}; {hint}") from None
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, *DAMAGED) as error:
+    except BAD as error:
         raise UserError(f"{path}: not a readable archive ({error}); {hint}") from None
-    for name, split in splits.items():
-        if any(len(column) != len(split.y) for column in split) or split.X.shape[1:] != shape:
-            raise UserError(f"{path}: the arrays of split {name} don't fit together; {hint}")
-    for name, field in fields.items():
-        if not field.is_consistent():
-            raise UserError(f"{path}: the whole fields of split {name} don't fit together; {hint}")
     return Archive(splits, fields, classes, metadata, digest.hexdigest())
 
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from hematovision.annotations import read_annotations
-from hematovision.archive import FieldSplit, pack_fields
+from hematovision.archive import FieldSplit
 from hematovision.classifier import PRETRAINED, read_card
 from hematovision.console import UserError, command, option, parse_options
 from hematovision.dataset import Field, find_default
@@ -31,6 +31,7 @@ from hematovision.evaluation.field_scores import ask_fields, measure_fields
 from hematovision.files import find_images
 from hematovision.findings import Example
 from hematovision.images import read_image
+from hematovision.packing import pack_fields
 from hematovision.placing import place_boxes
 
 

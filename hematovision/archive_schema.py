@@ -1,0 +1,131 @@
+"""What an archive must be: checked at load, never trusted; whatever isn't so raises ValueError.
+
+`check_members` comes before any array is read, so that no header's promise is paid in memory; the
+others look at keys, types, shapes, ranges and agreement.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# What unpacks to more bytes than so many times its own isn't ours: drawn cells reach a tenth of it.
+MOST_RATIO = 100
+SMALL = 64 << 20  # bytes that may be unpacked whatever the ratio
+SIZES = (8, 1024)  # pixels along a crop
+MOST_CLASSES, LONGEST_NAME = 1000, 4096
+TASKS = ("binary", "multiclass")
+
+
+def check_members(path: Path) -> None:
+    """Each array is as long as its header says, and all of them no bomb."""
+    with zipfile.ZipFile(path) as file:
+        members = file.infolist()
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > max(SMALL, MOST_RATIO * path.stat().st_size):
+            raise ValueError(f"it would unpack to {unpacked:,} bytes")
+        for member in members:
+            with file.open(member) as array:
+                version = np.lib.format.read_magic(array)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }.get(version)
+                if read is None:
+                    raise ValueError(f"{member.filename} is of another version of NumPy's format")
+                shape, _, kind = read(array, max_header_size=10_000)
+                count = int(np.prod(shape, dtype=object)) if shape else 1
+                if kind.hasobject or array.tell() + count * kind.itemsize != member.file_size:
+                    raise ValueError(f"{member.filename} isn't as long as it says")
+
+
+def check_metadata(metadata: Any, classes: Any, wanted: Sequence[str]) -> None:
+    """The keys that every reader relies on."""
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no JSON object")
+    for key, kind in (("image_size", int), ("task", str), ("dataset_sha256", str),
+                      ("field_sha256", dict), ("counts", dict)):  # fmt: skip
+        if not isinstance(metadata.get(key), kind):
+            raise ValueError(f"its metadata lack {key}, or it is of another type")
+    low, high = SIZES
+    if not low <= metadata["image_size"] <= high:
+        raise ValueError(f"crops of {metadata['image_size']} pixels; {low} to {high} are known")
+    if metadata["task"] not in TASKS:
+        raise ValueError(f"an unknown task, {metadata['task'][:40]!r}")
+    for name in wanted:
+        digests = metadata["field_sha256"].get(name)
+        if not isinstance(digests, dict) or not all(isinstance(d, str) for d in digests.values()):
+            raise ValueError(f"its metadata lack the digests of the {name} fields")
+    check_names(classes)
+
+
+def check_names(classes: Any) -> None:
+    """At least one class, each a different name."""
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("its classes are no list of names")
+    if not 1 <= len(classes) <= MOST_CLASSES or not all(classes):
+        raise ValueError(f"{len(classes)} classes, or one without a name")
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is there twice")
+
+
+def check_split(
+    name: str, crops: np.ndarray, columns: Sequence[np.ndarray], lab: np.ndarray, size: int, k: int
+) -> None:
+    """The crops (n, size, size, 3) of a split in [0, 1], and `columns`: class (n,) of `k`, label
+    (n,), source (n,), box (n, 4); and the laboratory (n,)."""
+    y, label, source, box = columns
+    n = len(crops)
+    if crops.shape != (n, size, size, 3) or crops.dtype.kind != "f":
+        raise ValueError(f"X_{name} is no array of crops of {size} pixels")
+    for lot in np.array_split(crops, max(1, n // 256)):  # never all of them twice
+        if not ((lot >= 0) & (lot <= 1)).all():  # NaN is neither
+            raise ValueError(f"X_{name} holds pixels outside of 0 to 1")
+    if y.shape != (n,) or y.dtype.kind not in "iu":
+        raise ValueError(f"y_{name} is no class for each crop")
+    if n and not (y.min() >= 0 and y.max() < k):
+        raise ValueError(f"y_{name} holds a class that isn't there")
+    for what, column in (("label", label), ("source", source), ("lab", lab)):
+        check_text(f"{what}_{name}", column, n)
+    check_boxes(f"box_{name}", box, n)
+
+
+def check_fields(
+    name: str, columns: Sequence[np.ndarray], lab: np.ndarray, complete: np.ndarray
+) -> None:
+    """The fields of a split, as `FieldSplit` holds them."""
+    field, file, end, box, label, index = columns
+    f, m = len(field), len(index)
+    check_text(f"field_{name}", field, f)
+    check_text(f"field_lab_{name}", lab, f)
+    check_text(f"field_complete_{name}", complete, f, MOST_CLASSES * LONGEST_NAME)
+    if file.dtype != np.uint8 or file.ndim != 1:
+        raise ValueError(f"field_file_{name} are no bytes")
+    if end.shape != (f,) or end.dtype.kind not in "iu" or (np.diff(end, prepend=0) <= 0).any():
+        raise ValueError(f"field_end_{name} doesn't tell the files apart")
+    if (end[-1] if f else 0) != len(file):
+        raise ValueError(f"field_file_{name} and field_end_{name} don't fit together")
+    check_text(f"field_label_{name}", label, m)
+    check_boxes(f"field_box_{name}", box, m)
+    if index.shape != (m,) or index.dtype.kind not in "iu":
+        raise ValueError(f"field_index_{name} is no field for each box")
+    if m and not (index.min() >= 0 and index.max() < f):
+        raise ValueError(f"field_index_{name} names a field that isn't there")
+
+
+def check_text(key: str, column: np.ndarray, n: int, longest: int = LONGEST_NAME) -> None:
+    if column.shape != (n,) or (n and column.dtype.kind != "U"):
+        raise ValueError(f"{key} is no text for each of {n}")
+    if column.dtype.itemsize > 4 * longest:
+        raise ValueError(f"{key} holds names of over {longest} characters")
+
+
+def check_boxes(key: str, box: np.ndarray, n: int) -> None:
+    if box.shape != (n, 4) or box.dtype.kind not in "iuf" or not np.isfinite(box).all():
+        raise ValueError(f"{key} is no box for each of {n}")
+    if (box[:, 2:] <= box[:, :2]).any():
+        raise ValueError(f"{key} holds a box without area")
