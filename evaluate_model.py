@@ -31,7 +31,8 @@ from hematovision.archive import (
     load_archive,
     place,
 )
-from hematovision.classifier import Classifier, choose_model, list_versions
+from hematovision.card import choose_model, list_versions
+from hematovision.classifier import Classifier
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields

@@ -28,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from hematovision.card import choose_model, read_card, warn_of_demonstration
 from hematovision.cells import Cells
-from hematovision.classifier import Classifier, choose_model, read_card, warn_of_demonstration
+from hematovision.classifier import Classifier
 from hematovision.console import UserError, command, option, parse_options, run_ahead, say
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.differential import count_types, format_differential, list_types, type_cells

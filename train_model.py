@@ -35,16 +35,9 @@ from hematovision.archive import (
     load_archive,
     place,
 )
+from hematovision.card import KIND_THRESHOLD, NAME, PRETRAINED, list_versions, read_card, seal
 from hematovision.cells import BACKGROUND
-from hematovision.classifier import (
-    KIND_THRESHOLD,
-    NAME,
-    PRETRAINED,
-    ask_network,
-    decide,
-    list_versions,
-    read_card,
-)
+from hematovision.classifier import ask_network, decide
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
@@ -192,6 +185,7 @@ def describe_model(
     archive: Archive,
     leaves: Sequence[str],
     origin: str,
+    exported: bytes,
     found: Calibration,
     fields_card: dict[str, Any] | None,
     seconds: dict[str, float],
@@ -204,6 +198,7 @@ def describe_model(
         "image_size": metadata["image_size"],
         "task": metadata["task"],
         **found._asdict(),
+        "seal": seal(exported, archive.classes),
         "leaves": list(leaves),
         "weights": origin,
         "notices": notices,
@@ -315,7 +310,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         history += learnt
         clock("learn fields")
-    card = describe_model(options, archive, leaves, origin, found, fields_card, clock.seconds)
+    card = describe_model(
+        options, archive, leaves, origin, exported, found, fields_card, clock.seconds
+    )
     write_model(folder, networks, card, history)
     print(format_summary(card, folder))
     return 0

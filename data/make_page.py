@@ -33,8 +33,8 @@ from hematovision import (
     scale,
     tiles,
 )
+from hematovision.card import KIND_THRESHOLD, NAME, choose_model, read_card
 from hematovision.cells import choose_colours
-from hematovision.classifier import choose_model, read_card
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.files import HERE, write_text
 from hematovision.taxonomy import find_parent, is_a, lineage
@@ -162,7 +162,7 @@ def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
     }
     kept = {key: card[key] for key in KEPT}
     kept["parents"] = [find_parent(k, classes) for k in classes]
-    kept["kind_threshold"] = card.get("kind_threshold", classifier.KIND_THRESHOLD)
+    kept["kind_threshold"] = card.get("kind_threshold", KIND_THRESHOLD)
     about = {"page": page, "card": kept, "litert": litert_version()}
     return json.dumps(about).replace("<", "\\u003c")
 
@@ -170,7 +170,7 @@ def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
 def make_page(folder: Path) -> str:
     """The page of the model in a folder; UserError where it can't find cells in fields."""
     card = read_card(folder)
-    files = [folder / f"{name}.tflite" for name in (detector.NAME, classifier.NAME)]
+    files = [folder / f"{name}.tflite" for name in (detector.NAME, NAME)]
     for path in files:
         if "fields" not in card or not path.is_file():
             raise UserError(

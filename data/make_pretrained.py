@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hematovision.classifier import NAME, PRETRAINED
+from hematovision.card import NAME, PRETRAINED
 from hematovision.console import UserError, command, option, parse_options
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.files import written_whole

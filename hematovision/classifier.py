@@ -6,8 +6,6 @@ classifier.answer(classifier.crop(picture))  # {"label": "RBC", "probability": 0
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,56 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from hematovision.card import HOW_TO_TRAIN, KIND_THRESHOLD, NAME, check_seal, first_line, read_card
 from hematovision.console import UserError, progress
-from hematovision.files import HERE
+from hematovision.files import read_file
 from hematovision.images import scale_pixels, square_crop
 from hematovision.litert import ThreadedNetwork
 from hematovision.taxonomy import find_parent, lineage
-
-NAME = "hematovision"
-PRETRAINED = HERE / "data" / "pretrained"
-KIND_THRESHOLD = 0.5  # share of its parent's probability from which a kind is named
-HOW_TO_TRAIN = "train one with train_model.py"
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """The model card of `folder`; UserError where it is missing or no card."""
-    path = folder / f"{NAME}.json"
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; {HOW_TO_TRAIN}") from None
-    except ValueError as error:
-        raise UserError(
-            f"{folder}: not a HematoVision model ({first_line(error)}); {HOW_TO_TRAIN}"
-        ) from None
-    if not isinstance(card, dict):
-        raise UserError(
-            f"{folder}: not a HematoVision model (the card is no object); {HOW_TO_TRAIN}"
-        )
-    return card
-
-
-def warn_of_demonstration(card: dict[str, Any]) -> str:
-    """What to say of a model that was trained on drawn cells; nothing of any other."""
-    if not card.get("demonstration"):
-        return ""
-    return "warning: this model has learnt from drawn cells: a demonstration, not for real smears"
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of some library says, as far as it fits into our one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-
-
-def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Path, str]:
-    """The folder given, else `trained` where it holds a model, else the bundled one; and a
-    notice."""
-    if folder is not None:
-        return folder, ""
-    if (trained / "hematovision.json").is_file():
-        return trained, f"using the model trained here: {trained}"
-    return PRETRAINED, f"using the bundled model: {PRETRAINED}"
 
 
 def ask_network(
@@ -95,6 +49,7 @@ class Classifier:
         self.threshold: float | None = card["threshold"]
         self.kind_threshold: float = card.get("kind_threshold", KIND_THRESHOLD)
         self.novelty_threshold: float = card["novelty_threshold"]
+        check_seal(model, self.classes, card.get("seal"))
         self._network = ThreadedNetwork(model)
         size, shapes = self.image_size, [(1, len(self.classes)), (1,)]
         if self._network.input_shape != (1, size, size, 3) or self._network.output_shapes != shapes:
@@ -104,10 +59,11 @@ class Classifier:
     def load(cls, folder: Path) -> Classifier:
         """Read model and card from `folder`; UserError where they are missing or damaged."""
         card = read_card(folder)
+        path = folder / f"{NAME}.tflite"
+        if not path.exists():
+            raise UserError(f"{path}: No such file or directory; {HOW_TO_TRAIN}")
         try:
-            return cls((folder / f"{NAME}.tflite").read_bytes(), card)
-        except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; {HOW_TO_TRAIN}") from None
+            return cls(read_file(path, "model"), card)
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise UserError(
                 f"{folder}: not a HematoVision model ({first_line(error)}); {HOW_TO_TRAIN}"
@@ -169,10 +125,3 @@ def decide(
         at = (chosen == classes.index(parent)) & (named >= kind_threshold * of)
         chosen = np.where(at, likeliest, chosen)
     return chosen
-
-
-def list_versions(packages: Sequence[str]) -> dict[str, str]:
-    """The version of Python and of each package, for cards and reports."""
-    from importlib.metadata import version
-
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

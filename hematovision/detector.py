@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from hematovision.card import check_seal
 from hematovision.cells import Cells, is_rbc, is_sliver, sides
 from hematovision.console import UserError
+from hematovision.files import read_file
 from hematovision.frame import QUARTER, find_frame, trim
 from hematovision.images import level_light
 from hematovision.litert import Network
@@ -119,6 +121,7 @@ class Detector:
         self.typical = np.array([card["typical_side"][label] for label in self.labels])
         red = np.array([is_rbc(label) for label in self.labels])
         self.red = red if red.any() else self.typical > 0.6
+        check_seal(model, self.labels, card.get("seal"))
         self._network = Network(model, threads)
         if self._network.output_shapes[0][-1] != len(self.labels) + 4:
             raise ValueError("network and card belong to different models")
@@ -131,7 +134,7 @@ class Detector:
         if "fields" not in card or not path.is_file():
             raise UserError(f"{folder}: this model can't find cells in whole fields; {hint}")
         try:
-            return cls(path.read_bytes(), card["fields"], threads)
+            return cls(read_file(path, "model"), card["fields"], threads)
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise UserError(f"{path}: not a network for fields ({error}); {hint}") from None
 

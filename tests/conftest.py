@@ -21,7 +21,7 @@ from driver import CHROMIUM, FLAGS, WIDTHS, Page
 
 from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
-from hematovision.classifier import PRETRAINED, warn_of_demonstration
+from hematovision.card import PRETRAINED, warn_of_demonstration
 from hematovision.dataset import Field, open_datasets, read_fields, unify
 from hematovision.images import read_image
 from hematovision.training.backbone import start_tensorflow

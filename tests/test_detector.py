@@ -10,8 +10,8 @@ import pytest
 from conftest import SAMPLE, SampleRun
 from drawing import RED, TYPICAL
 
+from hematovision.card import PRETRAINED, read_card
 from hematovision.cells import Cells, sides
-from hematovision.classifier import PRETRAINED, read_card
 from hematovision.detector import NAME, Detector, find_doubles
 from hematovision.images import level_light, read_image, resize
 

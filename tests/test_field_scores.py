@@ -9,8 +9,8 @@ import pytest
 from benchmarks.fields import score_folder
 from conftest import ROOT
 
+from hematovision.card import PRETRAINED
 from hematovision.cells import Cells
-from hematovision.classifier import PRETRAINED
 from hematovision.evaluation.field_scores import FieldAnswers, measure_fields
 
 

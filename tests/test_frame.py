@@ -11,8 +11,8 @@ import pytest
 from conftest import write_png
 from drawing import draw_field
 
+from hematovision.card import PRETRAINED, read_card
 from hematovision.cells import Segment
-from hematovision.classifier import PRETRAINED, read_card
 from hematovision.detector import Detector
 from hematovision.frame import enlarge, find_frame
 from hematovision.ground import find_free_area

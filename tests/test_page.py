@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT, SAMPLE, write_png
 from driver import Page
 
-from hematovision.classifier import PRETRAINED, Classifier, decide
+from hematovision.card import PRETRAINED
+from hematovision.classifier import Classifier, decide
 from hematovision.detector import Detector
 from hematovision.frame import find_frame
 from hematovision.images import level_light, read_image, resize, scale_pixels, square_crop

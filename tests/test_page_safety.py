@@ -21,7 +21,7 @@ from conftest import ROOT, Run, only_error, run_script
 from driver import Page
 from PIL import Image
 
-from hematovision.classifier import PRETRAINED
+from hematovision.card import PRETRAINED
 from hematovision.images import read_image
 
 sys.path.insert(0, str(ROOT / "data"))

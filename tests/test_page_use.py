@@ -16,8 +16,8 @@ import pytest
 from conftest import ROOT, SAMPLE, Run, load, write_png
 from driver import Page
 
+from hematovision.card import PRETRAINED
 from hematovision.cells import sides, touches
-from hematovision.classifier import PRETRAINED
 
 FIELD = ROOT / "data" / "examples" / "field.jpg"
 LABELS = ["Platelets", "RBC", "WBC"]

@@ -12,7 +12,8 @@ import pytest
 from conftest import EXAMPLES, SAMPLE, Outcome, SampleRun, run_script, write_png
 
 from hematovision.archive import choose_archive
-from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.card import PRETRAINED
+from hematovision.classifier import Classifier
 from hematovision.training.backbone import build_backbone, start_tensorflow
 
 

@@ -25,7 +25,7 @@ from conftest import (
     write_png,
 )
 
-from hematovision.classifier import PRETRAINED
+from hematovision.card import PRETRAINED
 from hematovision.images import read_image
 
 FIELDS = sorted((SAMPLE / "JPEGImages").iterdir())[:3]

@@ -28,7 +28,8 @@ from conftest import (
 )
 
 from hematovision.archive import Split
-from hematovision.classifier import PRETRAINED, Classifier
+from hematovision.card import PRETRAINED
+from hematovision.classifier import Classifier
 
 FILES = {
     "hematovision.keras", "hematovision.tflite", "hematovision.json", "history.csv",

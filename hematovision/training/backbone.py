@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hematovision.classifier import PRETRAINED, first_line
+from hematovision.card import PRETRAINED, first_line
 from hematovision.console import UserError, quiet_stderr, say
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hematovision.card import NAME
 from hematovision.cells import is_rbc
-from hematovision.classifier import NAME
 from hematovision.console import UserError
 from hematovision.images import GROUND, scale_pixels, slices
 from hematovision.litert import Network

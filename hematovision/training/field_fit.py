@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hematovision.archive import FieldSplit
+from hematovision.card import seal
 from hematovision.cells import is_rbc, is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
 from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
@@ -268,6 +269,7 @@ def fit_detector(
     thresholds = choose_thresholds(found, held_out, len(labels))
     card = {
         "labels": labels,
+        "seal": seal(exported, labels),
         "typical_side": dict(zip(labels, typical.tolist(), strict=True)),
         "thresholds": dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
         "cell": CELL,

@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 
 from hematovision.archive import load_archive
-from hematovision.classifier import NAME, PRETRAINED, Classifier, read_card
+from hematovision.card import NAME, PRETRAINED, read_card
+from hematovision.classifier import Classifier
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.dataset import find_default
 from hematovision.detector import NAME as FIELDS_NAME

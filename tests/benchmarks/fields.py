@@ -23,7 +23,7 @@ import numpy as np
 
 from hematovision.annotations import read_annotations
 from hematovision.archive import FieldSplit
-from hematovision.classifier import PRETRAINED, read_card
+from hematovision.card import PRETRAINED, read_card
 from hematovision.console import UserError, command, option, parse_options
 from hematovision.dataset import Field, find_default
 from hematovision.detector import Detector
