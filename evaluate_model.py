@@ -11,6 +11,9 @@ not independent.
 
 from __future__ import annotations
 
+import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+
+# isort: split
 import csv
 import dataclasses
 import os
@@ -47,6 +50,7 @@ from hematovision.evaluation.report import (
 )
 from hematovision.evaluation.scores import HEADLINE, Bootstrap
 from hematovision.evaluation.types import measure_types
+from hematovision.files import check_writable
 
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
@@ -225,6 +229,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     fields, card = archive.fields["test"], loaded.card
     seen = count_seen(archive, loaded, folder)
 
+    target = options.output_dir or place("report", archive.metadata)
+    check_writable(target)
     answers = ask(classifier, test.X, options.workers)
     comparison, whole_fields, worst = None, None, []
     if options.compare:
@@ -249,7 +255,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             ],
         }
     )
-    target = options.output_dir or place("report", archive.metadata)
     asked = dataclasses.replace(options, data=path, model=folder, output_dir=target)
     write_report(asked, metrics, card, test, y, answers, fields, shown, worst)
     print(format_table(metrics))

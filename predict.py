@@ -15,6 +15,9 @@ Ends with status 1 where some of several images could not be read.
 
 from __future__ import annotations
 
+import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+
+# isort: split
 import contextlib
 import json
 import os
@@ -31,9 +34,9 @@ import numpy as np
 from hematovision.card import choose_model, read_card, warn_of_demonstration
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, run_ahead, say
+from hematovision.console import UserError, command, option, parse_options, run_ahead, say, tell
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
-from hematovision.differential import count_types, format_differential, list_types, type_cells
+from hematovision.differential import add_types, count_types, format_differential, list_types
 from hematovision.files import describe_others, survey
 from hematovision.images import read_image
 from hematovision.surroundings import printable
@@ -241,17 +244,18 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
             if target:
                 target.add(path, image, cells, answer)
             if options.json:
-                print(json.dumps(answer), flush=True)
+                tell(json.dumps(answer), not target)
             else:
                 if not totals:
-                    print(format_count("field", detector.labels, widths, first))
+                    tell(format_count("field", detector.labels, widths, first), not target)
                 counts = list(answer["counts"].values())
-                print(format_count(printable(path), counts, widths, first), flush=True)
+                tell(format_count(printable(path), counts, widths, first), not target)
                 totals.append(counts)
         if len(totals) > 1:
-            print(format_count("all", np.sum(totals, axis=0).tolist(), widths, first))
+            everywhere = np.sum(totals, axis=0).tolist()
+            tell(format_count("all", everywhere, widths, first), not target)
         if named and not options.json:
-            print(format_differential(count_types(named, types)))
+            tell(format_differential(count_types(named, types)), not target)
         if target and len(target.counts) > 1:
             target.summarise()
     if target:
@@ -282,26 +286,6 @@ def describe_field(
             for k, p, box, sure in zip(cells.label, cells.probability, boxes, counted, strict=True)
         ],
     }
-
-
-def add_types(
-    answer: dict[str, Any],
-    classifier: Classifier,
-    image: np.ndarray,
-    cells: Cells,
-    labels: Sequence[str],
-) -> list[str | None]:
-    """Add the types of the counted white cells to a field's answer, and its differential; returns
-    the types."""
-    counted = np.array([cell["counted"] for cell in answer["cells"]], bool)
-    rows = [cell for cell in answer["cells"] if cell["counted"]]
-    for row, typed in zip(
-        rows, type_cells(classifier, image, cells.pick(counted), labels), strict=True
-    ):
-        row |= typed
-    named = [row["type"] for row in rows if "type" in row]
-    answer["differential"] = count_types(named, list_types(classifier.classes, labels))
-    return named
 
 
 def format_count(name: str, counts: Sequence[Any], widths: Sequence[int], first: int) -> str:

@@ -14,6 +14,9 @@ segments of one field stand on both sides. Read the archive with
 
 from __future__ import annotations
 
+import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+
+# isort: split
 import hashlib
 import json
 import os

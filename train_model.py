@@ -16,6 +16,9 @@ the validation split only; the test split is not read.
 
 from __future__ import annotations
 
+import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+
+# isort: split
 import json
 import sys
 import time
@@ -41,11 +44,16 @@ from hematovision.classifier import ask_network, decide
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
-from hematovision.files import write_csv, write_text, written_whole
+from hematovision.files import check_writable, write_csv, write_text, written_whole
 from hematovision.litert import ThreadedNetwork
 from hematovision.taxonomy import lift
 from hematovision.training.backbone import build_backbone, convert, free_size, start_tensorflow
-from hematovision.training.calibration import choose_novelty, choose_threshold, fit_temperature
+from hematovision.training.calibration import (
+    check_learnt,
+    choose_novelty,
+    choose_threshold,
+    fit_temperature,
+)
 from hematovision.training.crop_fit import (
     encode_annotated,
     fine_tune,
@@ -151,13 +159,15 @@ def calibrate(
     proba, novelty = ask_network(ThreadedNetwork(exported), viewed.X)
     threshold = choose_threshold(proba[:, 1], viewed.y == 1) if task == "binary" else None
     plain = proba[: len(val.y)]
+    predicted = decide(plain, classes, threshold, KIND_THRESHOLD)
+    check_learnt(val.y, lift(predicted, val.y, classes), len(classes))
     return Calibration(
         temperature,
         threshold,
         KIND_THRESHOLD,
         choose_novelty(novelty[viewed.label != BACKGROUND]),
         check_export(ask_keras(model, val.X), plain),
-        score_validation(plain, val.y, decide(plain, classes, threshold, KIND_THRESHOLD), classes),
+        score_validation(plain, val.y, predicted, classes),
     )
 
 
@@ -270,6 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         archive = leave_out(archive, options.leave_out.split(","))
     check_archive(archive, path)
     folder = options.output_dir or place("model", archive.metadata)
+    check_writable(folder)
     train, val = archive.splits["train"], archive.splits["val"]
     leaves, members, val_members = encode_annotated(train, val)
     clock("load archive")

@@ -22,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+from hematovision.signals import Stopped, stoppable
 from hematovision.surroundings import printable, settled
 
 STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
@@ -99,27 +100,56 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
-    """Make `main` keep every script's promise on errors: one line, status 2; Ctrl-C is 130."""
+    """Make `main` keep every script's promise: an error is one line and status 2, a signal one
+    line and 128 more than its number (Ctrl-C: 130)."""
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         with settled():
             try:
-                return main(argv)
+                with stoppable():
+                    status = main(argv)
+                    if sys.stdout is not None:
+                        sys.stdout.flush()
+                    return status
             except UserError as error:
                 say(f"error: {error}")
                 return 2
+            except Stopped as stopped:
+                say(str(stopped))
+                return stopped.end()
             except KeyboardInterrupt:
                 say("interrupted")
                 return 130
             except BrokenPipeError:  # the reader of our output (`| head`) has left
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                drop_stdout()
                 return 0
             except OSError as error:
                 say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
                 return 2
 
     return guarded
+
+
+def drop_stdout() -> None:
+    """Let what is still printed lead nowhere, and Python's own last flush too."""
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, sys.stdout.fileno())
+    os.close(void)
+
+
+def tell(result: str, wanted: bool = True) -> None:
+    """Print a result at once, so that it can be read while the next is worked on.
+
+    Where its reader has left (`| head`) that is the end, unless results go elsewhere too and
+    printing them isn't all that is `wanted`.
+    """
+    try:
+        print(result, flush=True)
+    except BrokenPipeError:
+        if wanted:
+            raise
+        drop_stdout()
 
 
 def say(text: str) -> None:

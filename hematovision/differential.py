@@ -92,6 +92,26 @@ def count_types(named: Sequence[str | None], types: Sequence[str]) -> dict[str, 
     }
 
 
+def add_types(
+    answer: dict[str, Any],
+    classifier: Classifier,
+    image: np.ndarray,
+    cells: Cells,
+    labels: Sequence[str],
+) -> list[str | None]:
+    """Add the types of the counted white cells to a field's answer, and its differential; returns
+    the types."""
+    counted = np.array([cell["counted"] for cell in answer["cells"]], bool)
+    rows = [cell for cell in answer["cells"] if cell["counted"]]
+    for row, typed in zip(
+        rows, type_cells(classifier, image, cells.pick(counted), labels), strict=True
+    ):
+        row |= typed
+    named = [row["type"] for row in rows if "type" in row]
+    answer["differential"] = count_types(named, list_types(classifier.classes, labels))
+    return named
+
+
 def format_differential(found: dict[str, Any]) -> str:
     """A differential as a table for a person to read."""
     cells = found["typed"] + found["untyped"]

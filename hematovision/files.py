@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.console import UserError
+from hematovision.signals import TEMPORARY
 
 HERE = Path(__file__).resolve().parents[1]  # the folder of the scripts, with data/
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
@@ -29,6 +30,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
     os.close(handle)
+    TEMPORARY.add(name)
     try:
         yield Path(name)
         os.umask(mask := os.umask(0))  # mkstemp ignores it, and a user's files should follow it
@@ -37,6 +39,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+        TEMPORARY.discard(name)
+
+
+def check_writable(folder: Path) -> None:
+    """UserError where a folder, there or still to be made, can't be written into: said before the
+    work, not after. Nothing is left behind."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(20, "a file stands in the way")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror}); name another") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ COLUMNS = (
     "type",
 )
 
+LONGEST_STEM = 220  # bytes of 255, so that number and ending fit in too
+
 
 class OutputFolder:
     """Pictures, cells.csv (whole at the end, or not at all), and of several fields a summary."""
@@ -36,7 +38,7 @@ class OutputFolder:
         self.folder, self.labels, self.with_probability = folder, labels, with_probability
         self.counts: list[dict[str, Any]] = []
         self.red_sides: list[float] = []
-        self._names: Counter[str] = Counter()
+        self._names: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> OutputFolder:
@@ -49,12 +51,11 @@ class OutputFolder:
 
     def add(self, path: Path, image: np.ndarray, cells: Cells, answer: dict[str, Any]) -> None:
         """Draw one field and list its cells."""
-        self._names[path.stem] += 1
-        again = f"_{self._names[path.stem]}" if self._names[path.stem] > 1 else ""
+        name = self._find_name(path.stem)
         counted = cells.pick(np.array([c["counted"] for c in answer["cells"]], bool))
         names = [c.get("type") or c["label"] for c in answer["cells"] if c["counted"]]
         drawn = draw_cells(image, counted, self.labels, self.with_probability, names)
-        write_image(self.folder / f"{path.stem}{again}_cells.png", drawn)
+        write_image(self.folder / f"{name}_cells.png", drawn)
         for cell in answer["cells"]:
             x0, y0, x1, y1 = cell["box"]
             numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)
@@ -64,6 +65,17 @@ class OutputFolder:
         red = np.array([is_rbc(self.labels[k]) for k in counted.label], bool)
         whole = ~touches(counted.box, image.shape[1], image.shape[0]).any(axis=1)
         self.red_sides += sides(counted.box[red & whole]).tolist()
+
+    def _find_name(self, stem: str) -> str:
+        """A name that no other field has, whatever the case, and that file systems take."""
+        while len(os.fsencode(stem)) > LONGEST_STEM:
+            stem = stem[:-1]
+        name, number = stem, 1
+        while name.casefold() in self._names:
+            number += 1
+            name = f"{stem}_{number}"
+        self._names.add(name.casefold())
+        return name
 
     def summarise(self) -> None:
         """Counts by field as summary.csv, and how large the whole red cells are as sizes.png."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hematovision.console import UserError
 from hematovision.training.calibration import (
+    check_learnt,
+    check_loss,
     choose_novelty,
     choose_threshold,
     fit_temperature,
@@ -65,3 +68,22 @@ def test_the_threshold_separates_as_near_a_half_as_it_can(
     shuffled = np.random.default_rng(0).permutation(len(truth))
     found = choose_threshold(probability[shuffled], truth[shuffled])
     assert low <= found <= high
+
+
+def test_a_loss_that_is_no_number_stops() -> None:
+    check_loss(3.5, "fine-tune 1")
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(UserError, match="fine-tune 2: the loss became"):
+            check_loss(loss, "fine-tune 2")
+
+
+def test_answers_no_better_than_chance_stop() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    with pytest.raises(UserError, match="no better than chance"):
+        check_learnt(y, rng.permutation(y), 3)
+    with pytest.raises(UserError, match=r"0\.333 of 0\.333"):
+        check_learnt(y, np.zeros(300, int), 3)  # always the commonest
+    half = np.where(rng.random(300) < 0.5, y, rng.permutation(y))
+    check_learnt(y, half, 3)
+    check_learnt(y[:6], np.zeros(6, int), 3)  # too few to tell

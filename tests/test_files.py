@@ -12,6 +12,7 @@ from conftest import files_below
 from hematovision.console import UserError
 from hematovision.files import (
     LIMITS,
+    check_writable,
     csv_table,
     describe_others,
     find_images,
@@ -102,3 +103,12 @@ def test_folders_are_looked_into_to_any_depth_without_litter(tmp_path: Path) -> 
 def test_other_files_are_told_the_most_frequent_first() -> None:
     others = Counter({".heic": 9, ".xml": 3, ".svs": 2, ".dcm": 2, ".a": 1, ".b": 1})
     assert describe_others(others) == "9 .heic, 3 .xml, 2 .svs, 2 .dcm, 2 of other kinds"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "deeper")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"stands in the way|can't be written"):
+            check_writable(path)

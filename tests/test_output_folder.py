@@ -39,3 +39,20 @@ def test_fields_of_the_same_name_get_pictures_of_their_own(count: Run, tmp_path:
         (tmp_path / folder / FIELDS[0].name).write_bytes(FIELDS[0].read_bytes())
     count(tmp_path / "a", tmp_path / "b", "--output", tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*_cells.png"))) == 2
+
+
+def test_numbered_names_do_not_collide_with_given_ones(count: Run, tmp_path: Path) -> None:
+    for name in ("a/x.jpg", "b/x.jpg", "c/x_2.jpg", "d/X.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(FIELDS[0].read_bytes())
+    folders = [tmp_path / name for name in "abcd"]
+    assert count(*folders, "--output", tmp_path / "out").status == 0
+    names = {path.name.casefold() for path in (tmp_path / "out").glob("*_cells.png")}
+    assert len(names) == 4
+
+
+def test_the_longest_name_that_a_file_may_have(count: Run, tmp_path: Path) -> None:
+    field = tmp_path / ("ä" * 125 + ".jpg")  # 254 bytes
+    field.write_bytes(FIELDS[0].read_bytes())
+    assert count(field, "--output", tmp_path / "out").status == 0
+    assert len(list((tmp_path / "out").glob("*_cells.png"))) == 1

@@ -78,6 +78,8 @@ def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
             f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants auto, "
             "imagenet, bundled, none or a weights file of it, without top"
         ) from None
+    if not all(np.isfinite(array).all() for array in backbone.get_weights()):
+        raise UserError(f"{path}: it holds weights that are no numbers; get the file again")
     kind = "bundled" if weights == "bundled" else "file"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"

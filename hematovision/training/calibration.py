@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from hematovision.console import UserError
+
 FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 
 
@@ -42,6 +44,35 @@ def fit_temperature(logits: np.ndarray, members: np.ndarray) -> float:
         method="bounded",
     )
     return float(np.exp(best.x))
+
+
+def check_loss(loss: float, phase: str) -> None:
+    """UserError where a loss is no number any more: what is learnt from there on is nothing."""
+    if not np.isfinite(loss):
+        raise UserError(
+            f"{phase}: the loss became {loss}, so training stopped and nothing was saved; look at "
+            "the crops (preprocess_data.py --preview), or start from other --weights"
+        )
+
+
+def check_learnt(y: np.ndarray, predicted: np.ndarray, k: int) -> None:
+    """UserError where answers (n,) to crops of classes `y` (n,) are no better than chance.
+
+    That is a mean recall within two standard errors of 1 / k, where there are examples enough to
+    tell.
+    """
+    right = [(predicted[y == c] == c) for c in np.unique(y)]
+    if k < 2 or min(map(len, right)) < 5:
+        return
+    chance = 1 / k
+    error = np.sqrt(sum(chance * (1 - chance) / len(r) for r in right)) / len(right)
+    recall = float(np.mean([r.mean() for r in right]))
+    if recall < chance + 2 * error:
+        raise UserError(
+            f"on the validation split the model is no better than chance (balanced accuracy "
+            f"{recall:.3f} of {chance:.3f}), so nothing was saved; look whether the labels belong "
+            "to the boxes (preprocess_data.py --preview), or train more --epochs"
+        )
 
 
 def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from hematovision.cells import BACKGROUND, is_rbc
 from hematovision.console import say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
-from hematovision.training.calibration import fit_logistic, measure_loss
+from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
 from hematovision.training.crop_network import CropNetwork, pool_maps
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
@@ -203,6 +203,7 @@ def fine_tune(
             data[0], data[1], sample_weight=data[2], batch_size=BATCH, verbose=0, shuffle=True
         ).history
         row = {"phase": "fine-tune", "epoch": epoch, "loss": float(fitted["logits_loss"][-1])}
+        check_loss(row["loss"], f"fine-tune {epoch}")
         row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
         history.append(row | {"seconds": time.perf_counter() - start})
         say_epoch(history[-1])

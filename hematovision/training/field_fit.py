@@ -24,6 +24,7 @@ from hematovision.litert import Network
 from hematovision.taxonomy import lineage
 from hematovision.tiles import CELL, Run, find_cells
 from hematovision.training.backbone import convert
+from hematovision.training.calibration import check_loss
 from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
     WINDOWS,
@@ -224,6 +225,7 @@ def fit_field_network(
                 batch = itertools.islice(views, BATCH)
                 losses.append(float(step(*map(np.stack, zip(*batch, strict=True)))))
         history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
+        check_loss(history[-1]["loss"], f"fields {epoch}")
         say(f"fields {epoch}: loss {history[-1]['loss']:.4f}")
         if epoch in anew and any((red & ~f.complete).any() for f in fields):
             fields[:] = label_anew(network, fields, red, rng)

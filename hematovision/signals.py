@@ -1,0 +1,84 @@
+"""Signals: Ctrl-C, a request to end, a terminal that closes -> one line and the usual status.
+
+Imported before anything slow by the scripts: from here on a signal ends them in one line, and as
+soon as they are at work (`stoppable`), after the last file was left whole or as it was. A second
+signal ends at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminal closed"}
+CAUGHT = {getattr(signal, name): word for name, word in WORDS.items() if hasattr(signal, name)}
+SCRIPTS = ("preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py")
+TEMPORARY: set[str] = set()  # files that are being written, to be taken away
+
+
+class Stopped(BaseException):
+    """A signal asked for the end; no error, so that nothing that catches errors holds it up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(CAUGHT[number])
+        self.status = 128 + number
+
+    def end(self) -> int:
+        """The status of the run; a script's ends here, before Python's own tidying, during which
+        another signal would be met as if nothing had been arranged."""
+        if is_script():
+            sys.stderr.flush()
+            os._exit(self.status)
+        return self.status
+
+
+def leave(number: int, frame: FrameType | None = None) -> None:
+    """End at once, without what Python would still do."""
+    for path in tuple(TEMPORARY):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.write(sys.stderr.fileno(), f"{CAUGHT[number]}\n".encode())
+    os._exit(128 + number)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    for other in CAUGHT:
+        signal.signal(other, leave)
+    raise Stopped(number)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Within it, a signal raises Stopped; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+    for number in CAUGHT:
+        handler = signal.getsignal(number)
+        if handler is not signal.SIG_IGN:  # nohup's, or a shell's in the background
+            before[number] = handler
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_script() -> bool:
+    """Whether one of the four scripts is what runs, not a notebook or a test that imports us."""
+    return os.path.basename(getattr(sys.modules["__main__"], "__file__", None) or "") in SCRIPTS
+
+
+if is_script():
+    for _number in CAUGHT:
+        if signal.getsignal(_number) is not signal.SIG_IGN:
+            signal.signal(_number, leave)
