@@ -54,6 +54,7 @@ from hematovision.training.calibration import (
     choose_threshold,
     fit_temperature,
 )
+from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crop_fit import (
     encode_annotated,
     fine_tune,
@@ -96,6 +97,7 @@ class Options:
     leave_out: str | None = option(
         None, "train without these laboratories of the archive (names, comma between)"
     )
+    resume: bool = option(False, "go on after the last whole epoch of a run that was cut")
     seed: int = option(42, "seed of everything random", low=0)
 
 
@@ -133,6 +135,13 @@ class Calibration(NamedTuple):
     novelty_threshold: float  # above it, a picture is unlike any cell
     export_difference: float  # largest, of a probability between the Keras model and the export
     validation: dict[str, float]  # figures of the card
+
+
+def describe_start(options: Options, archive: Archive, origin: str) -> dict[str, Any]:
+    """All that a run's result depends on: a cut one goes on only where it is the same."""
+    asked = {k: v for k, v in vars(options).items() if k not in ("data", "output_dir", "resume")}
+    versions = list_versions(VERSIONED)
+    return {**asked, "archive": archive.digest, "origin": origin, "versions": versions}
 
 
 def find_leaks(origin: str, metadata: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -293,12 +302,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"warning: {notice}")
     field_backbone = free_size(backbone) if options.field_epochs else None
     network = build_crop_network(backbone, len(leaves))
+    checkpoint = Checkpoint(folder, describe_start(options, archive, origin), options.resume)
     clock("build")
 
     validate = make_validation(network, val.X, val_members)
     history = fit_heads(network, train, members, validate, options.seed)
     clock("fit heads")
-    history += fine_tune(network, train, members, validate, options.epochs, options.seed)
+    history += fine_tune(
+        network, train, members, validate, options.epochs, options.seed, checkpoint
+    )
     clock("fine-tune")
 
     # On the validation crops as they are a good model makes next to no mistake to learn from.
@@ -317,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if field_backbone is not None:
         networks[FIELDS_NAME], fields_card, learnt = fit_detector(
             field_backbone, archive.fields["train"], archive.fields["val"],
-            options.field_epochs, options.seed,
+            options.field_epochs, options.seed, checkpoint,
         )  # fmt: skip
         history += learnt
         clock("learn fields")
@@ -325,6 +337,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, archive, leaves, origin, exported, found, fields_card, clock.seconds
     )
     write_model(folder, networks, card, history)
+    checkpoint.clear()
     print(format_summary(card, folder))
     return 0
 

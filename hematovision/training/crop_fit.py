@@ -14,6 +14,7 @@ from hematovision.console import say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
+from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crop_network import CropNetwork, pool_maps
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
@@ -173,6 +174,7 @@ def fine_tune(
     validate: Callable[[], dict[str, float]],
     epochs: int,
     seed: int,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, Any]]:
     """Fit upper blocks and heads, on new views each epoch; returns the history.
 
@@ -195,9 +197,15 @@ def fine_tune(
         },
         weighted_metrics={"logits": [share_right]},
     )
-    history = []
-    for epoch in range(1, epochs + 1):
+    network.trainer.optimizer.build(network.trainer.trainable_variables)
+    variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
+    reached = checkpoint.load("crops", variables)
+    history = reached.history if reached else []
+    for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         start = time.perf_counter()
+        keras.utils.set_random_seed(
+            int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
+        )  # the order within it
         data = draw_epoch(network, split, members, [seed, 0, epoch])
         fitted = network.trainer.fit(
             data[0], data[1], sample_weight=data[2], batch_size=BATCH, verbose=0, shuffle=True
@@ -207,6 +215,7 @@ def fine_tune(
         row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
         history.append(row | {"seconds": time.perf_counter() - start})
         say_epoch(history[-1])
+        checkpoint.save("crops", epoch, variables, history)
     for layer in (*network.upper.layers, network.head, network.novelty):
         set_half(layer, *layer.get_weights())
     return history

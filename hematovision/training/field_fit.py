@@ -25,6 +25,7 @@ from hematovision.taxonomy import lineage
 from hematovision.tiles import CELL, Run, find_cells
 from hematovision.training.backbone import convert
 from hematovision.training.calibration import check_loss
+from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
     WINDOWS,
@@ -32,7 +33,13 @@ from hematovision.training.field_views import (
     cut_cells,
     draw_view,
 )
-from hematovision.training.training_field import TrainingField, measure_typical, prepare_fields
+from hematovision.training.training_field import (
+    TrainingField,
+    measure_typical,
+    pack_found,
+    prepare_fields,
+    unpack_found,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -105,8 +112,9 @@ def box_loss(reach: Any, corner: Any, weight: Any) -> Any:
     return tf.reduce_sum(weight * (1 - gain)) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
-def make_step(network: keras.Model, steps: int) -> Callable[..., Any]:
-    """One step of training: a batch of views and their answers to the loss of it.
+def make_step(network: keras.Model, steps: int) -> tuple[Callable[..., Any], list[Any]]:
+    """One step of training: a batch of views and their answers to the loss of it; and all
+    variables that training changes.
 
     AdamW with a warm-up and a cosine down to nothing; the backbone at 0.3 of the gradient.
     """
@@ -130,7 +138,7 @@ def make_step(network: keras.Model, steps: int) -> Callable[..., Any]:
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return loss
 
-    return step
+    return step, [*network.variables, *optimizer.variables]
 
 
 def make_run(network: keras.Model) -> Run:
@@ -197,17 +205,25 @@ def draw_evenly(labs: Sequence[str], count: int, rng: np.random.Generator) -> np
 
 
 def fit_field_network(
-    network: keras.Model, fields: list[TrainingField], inputs: ViewInputs, epochs: int, seed: int
+    network: keras.Model,
+    fields: list[TrainingField],
+    inputs: ViewInputs,
+    epochs: int,
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, Any]]:
     """Train on as many new views as there are fields each epoch, of every laboratory equally many;
     the history. Labels anew at each third."""
-    rng = np.random.default_rng([seed, 4])
-    step = make_step(network, epochs * -(-len(fields) // BATCH))
+    step, variables = make_step(network, epochs * -(-len(fields) // BATCH))
     anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
     red = inputs.red if inputs.red.any() else ~inputs.red
-    history = []
-    for epoch in range(1, epochs + 1):
+    reached = checkpoint.load("fields", variables)
+    history = reached.history if reached else []
+    if reached:
+        fields[:] = unpack_found(fields, reached.extra)
+    for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
+        rng = np.random.default_rng([seed, 4, epoch])
         order = draw_evenly([f.lab for f in fields], len(fields), rng)
         losses = []
         batches = []
@@ -231,6 +247,7 @@ def fit_field_network(
             fields[:] = label_anew(network, fields, red, rng)
             added = sum(len(f.box) - f.annotated for f in fields)
             say(f"fields {epoch}: {added} cells without a box found, and learnt from")
+        checkpoint.save("fields", epoch, variables, history, **pack_found(fields))
     return history
 
 
@@ -243,7 +260,12 @@ def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
 
 
 def fit_detector(
-    backbone: keras.Model, train: FieldSplit, val: FieldSplit, epochs: int, seed: int
+    backbone: keras.Model,
+    train: FieldSplit,
+    val: FieldSplit,
+    epochs: int,
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> tuple[tuple[keras.Model, bytes], dict[str, Any], list[dict[str, Any]]]:
     """Fit on the train fields, choose thresholds on the val fields.
 
@@ -259,7 +281,7 @@ def fit_detector(
     cells = cut_cells(fields, len(labels), np.random.default_rng([seed, 5]))
     network = build_field_network(backbone, len(labels))
     inputs = ViewInputs(cells, typical, red)
-    history = fit_field_network(network, fields, inputs, epochs, seed)
+    history = fit_field_network(network, fields, inputs, epochs, seed, checkpoint)
     exported = convert(network)
 
     run = partial(run_network, Network(exported))

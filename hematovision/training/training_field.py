@@ -6,7 +6,7 @@ prepare_fields(split, labels)     # archive -> fields, with where a cell may lac
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -143,3 +143,34 @@ def prepare_fields(fields: FieldSplit, labels: Sequence[str]) -> list[TrainingFi
             TrainingField(*single, len(single.box), cell_px, free, dismissed=single.box[:0])
         )
     return prepared
+
+
+def pack_found(fields: Sequence[TrainingField]) -> dict[str, np.ndarray]:
+    """The cells that the network found itself, as arrays: `unpack_found` puts them back."""
+    box = [f.box[f.annotated :] for f in fields]
+    dismissed = [f.dismissed for f in fields]
+    return {
+        "box": np.concatenate(box).reshape(-1, 4),
+        "label": np.concatenate([f.label[f.annotated :] for f in fields]),
+        "boxes": np.array([len(b) for b in box]),
+        "dismissed": np.concatenate(dismissed).reshape(-1, 4),
+        "dismissals": np.array([len(d) for d in dismissed]),
+    }
+
+
+def unpack_found(
+    fields: Sequence[TrainingField], packed: dict[str, np.ndarray]
+) -> list[TrainingField]:
+    """The fields with the cells that an earlier run found in them."""
+    ends, stops = np.cumsum(packed["boxes"]), np.cumsum(packed["dismissals"])
+    boxes, labels = np.split(packed["box"], ends[:-1]), np.split(packed["label"], ends[:-1])
+    dismissed = np.split(packed["dismissed"], stops[:-1])
+    return [
+        replace(
+            f,
+            box=np.concatenate([f.box[: f.annotated], box]),
+            label=np.append(f.label[: f.annotated], label),
+            dismissed=gone,
+        )
+        for f, box, label, gone in zip(fields, boxes, labels, dismissed, strict=True)
+    ]

@@ -1,0 +1,89 @@
+"""Checkpoints: what training has reached after each epoch, so that a cut run can go on.
+
+    reached = checkpoint.load("fine-tune", variables)    # sets the variables; None: start anew
+    checkpoint.save("fine-tune", epoch, variables, history)
+
+All that training depends on is kept: weights, the optimizer's state, random states, and what a
+caller adds. Of another archive, other options or another version nothing is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hematovision.console import say
+from hematovision.files import written_whole
+
+BAD = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Reached(NamedTuple):
+    """The last whole epoch of a phase."""
+
+    epoch: int
+    history: list[dict[str, Any]]
+    extra: dict[str, np.ndarray]  # what the caller kept beside the variables
+
+
+class Checkpoint:
+    """The checkpoints of one run, beside its model; `resume`: whether those of before count."""
+
+    def __init__(self, folder: Path, run: dict[str, Any], resume: bool) -> None:
+        told = json.dumps(run, sort_keys=True, default=str)
+        self._run = hashlib.sha256(told.encode()).hexdigest()
+        self._folder, self._resume = folder, resume
+
+    def _path(self, phase: str) -> Path:
+        return self._folder / f"unfinished_{phase}.npz"
+
+    def save(
+        self,
+        phase: str,
+        epoch: int,
+        variables: Sequence[Any],
+        history: Sequence[dict[str, Any]],
+        **extra: np.ndarray,
+    ) -> None:
+        """Keep what a phase has reached, whole or as it was before."""
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(variables)}
+        arrays |= {f"extra_{name}": array for name, array in extra.items()}
+        about = {"run": self._run, "epoch": epoch, "history": list(history)}
+        with written_whole(self._path(phase)) as temporary, open(temporary, "wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+
+    def load(self, phase: str, variables: Sequence[Any]) -> Reached | None:
+        """Set the variables to what a phase had reached; None where there is nothing to go on
+        from."""
+        path = self._path(phase)
+        if not self._resume or not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                values = [file[f"variable_{i}"] for i in range(len(variables))]
+                extra = {k[6:]: file[k] for k in file.files if k.startswith("extra_")}
+            same = about["run"] == self._run and all(
+                tuple(v.shape) == value.shape for v, value in zip(variables, values, strict=True)
+            )
+        except BAD:
+            same = False
+        if not same:
+            say(f"warning: {path}: of another archive or other options; starting {phase} anew")
+            return None
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        say(f"{phase}: going on after epoch {about['epoch']}")
+        return Reached(about["epoch"], about["history"], extra)
+
+    def clear(self) -> None:
+        """The model stands: what led there can go."""
+        for path in self._folder.glob("unfinished_*.npz"):
+            path.unlink(missing_ok=True)
