@@ -40,7 +40,7 @@ from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
 from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
-from hematovision.evaluation.measure import ask, compare, measure
+from hematovision.evaluation.measure import ask, at_detail, compare, measure
 from hematovision.evaluation.report import (
     clean,
     draw_worst_fields,
@@ -231,11 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     target = options.output_dir or place("report", archive.metadata)
     check_writable(target)
-    answers = ask(classifier, test.X, options.workers)
+    answers = at_detail(ask(classifier, test.X, options.workers), y, classifier.classes)
     comparison, whole_fields, worst = None, None, []
     if options.compare:
         second, split = match_second(options.compare, archive, path, classifier.classes, len(y))
-        others = ask(second, split.X, options.workers)
+        others = at_detail(ask(second, split.X, options.workers), y, second.classes)
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
     if "fields" in card:

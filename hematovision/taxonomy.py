@@ -65,3 +65,24 @@ def lift(predicted: np.ndarray, annotated: np.ndarray, labels: Sequence[str]) ->
     answered and "WBC" annotated, that is "WBC"."""
     kinds = list_members(labels, labels)  # [a, b]: b is a kind of a, or a itself
     return np.where(kinds[annotated, predicted], annotated, predicted)
+
+
+def lift_probabilities(
+    proba: np.ndarray, annotated: np.ndarray, labels: Sequence[str]
+) -> np.ndarray:
+    """Probabilities (n, k) that sum to one for labels of which some are kinds of others.
+
+    Where "WBC" is annotated its kinds' share is in its own already and theirs goes; elsewhere its
+    own goes, which is theirs once more.
+    """
+    parents = {find_parent(label, labels) for label in labels}
+    is_parent = np.array([label in parents for label in labels])
+    if not is_parent.any():
+        return proba
+    kinds = list_members(labels, labels)  # [a, b]: b is a kind of a, or a itself
+    below = kinds & ~np.eye(len(labels), dtype=bool)
+    kept = np.ones(proba.shape, bool)
+    kept[below[annotated]] = False
+    above = is_parent[None] & (np.arange(len(labels))[None] != annotated[:, None])
+    kept &= ~above
+    return np.where(kept, proba, 0).astype(proba.dtype)

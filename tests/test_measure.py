@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from hematovision.archive import Split
-from hematovision.evaluation.measure import Answers, compare, measure, measure_laboratories
+from hematovision.evaluation.measure import (
+    Answers,
+    at_detail,
+    compare,
+    measure,
+    measure_laboratories,
+)
 from hematovision.evaluation.scores import Bootstrap
 
 
@@ -77,6 +83,16 @@ def test_a_whole_report_has_its_laboratories_as_groups_and_counts_only_cells_as_
         y, answers, classes, split._replace(lab=np.repeat("here", 10)), Bootstrap(0, 42)
     )
     assert "laboratory" not in alone["accuracy_by"]
+
+
+def test_answers_are_judged_at_the_detail_that_was_annotated() -> None:
+    classes = ["Neutrophil", "RBC", "WBC"]
+    proba = np.array([[0.9, 0.1, 0.9], [0.9, 0.1, 0.9], [0.1, 0.9, 0.1]], np.float32)
+    answers = Answers(proba, np.array([0, 0, 1]), np.zeros(3, bool))
+    found = at_detail(answers, np.array([2, 0, 2]), classes)
+    assert found.predicted.tolist() == [2, 0, 1]
+    assert np.allclose(found.proba.sum(axis=1), 1)
+    assert found.proba[0].tolist() == pytest.approx([0, 0.1, 0.9])
 
 
 def test_metrics_hold_the_numbers_behind_the_pictures(report: Path) -> None:

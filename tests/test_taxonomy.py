@@ -12,6 +12,7 @@ from hematovision.taxonomy import (
     find_parent,
     is_a,
     lift,
+    lift_probabilities,
     lineage,
     list_members,
 )
@@ -62,3 +63,12 @@ def test_answers_are_lifted_to_what_was_annotated() -> None:
     predicted, annotated = (np.array([code[pair[k]] for pair in told]) for k in (0, 1))
     expected = ["WBC", "WBC", "RBC", "RBC"]
     assert [LABELS[k] for k in lift(predicted, annotated, LABELS)] == expected
+
+
+def test_probabilities_of_kinds_and_parents_sum_to_one() -> None:
+    labels = ["Lymphocyte", "Neutrophil", "RBC", "WBC"]
+    proba = np.array([[0.2, 0.5, 0.3, 0.7]] * 3)
+    found = lift_probabilities(proba, np.array([1, 3, 2]), labels)
+    assert found.tolist() == [[0.2, 0.5, 0.3, 0], [0, 0, 0.3, 0.7], [0.2, 0.5, 0.3, 0]]
+    flat = np.array([[0.4, 0.6]])
+    assert (lift_probabilities(flat, np.array([0]), ["RBC", "WBC"]) == flat).all()

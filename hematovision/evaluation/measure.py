@@ -25,7 +25,7 @@ from hematovision.evaluation.scores import (
     share_right,
     trace_curves,
 )
-from hematovision.taxonomy import lift
+from hematovision.taxonomy import lift, lift_probabilities
 
 
 class Answers(NamedTuple):
@@ -40,6 +40,15 @@ def ask(classifier: Classifier, crops: np.ndarray, workers: int) -> Answers:
     """The answers to uint8 crops (n, size, size, 3), as predict.py gives them."""
     proba, novelty = classifier.predict_proba(crops, workers)
     return Answers(proba, classifier.predict(proba), classifier.is_uncertain(novelty))
+
+
+def at_detail(answers: Answers, y: np.ndarray, classes: Sequence[str]) -> Answers:
+    """The answers at the level of detail that was annotated (`y`, (n,)): any kind of white cell is
+    right where "WBC" is all that the box says."""
+    return answers._replace(
+        proba=lift_probabilities(answers.proba, y, classes),
+        predicted=lift(answers.predicted, y, classes),
+    )
 
 
 def group_crops(
@@ -87,13 +96,9 @@ class Sample(NamedTuple):
 def measure(
     y: np.ndarray, answers: Answers, classes: Sequence[str], split: Split, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Every figure, curve and group of the page with its interval, as metrics.json holds it.
-
-    Each answer is taken at the level of detail that was annotated: any kind of white cell is right
-    where "WBC" is all that the box says.
-    """
+    """Every figure, curve and group of the page with its interval, as metrics.json holds it, of
+    answers `at_detail`."""
     proba, predicted, uncertain = answers
-    predicted = lift(predicted, y, classes)
     k, right = len(classes), predicted == y
     groups = group_crops(y, classes, split)
     fields, home = np.unique(split.source, return_inverse=True)
