@@ -29,7 +29,7 @@ from hematovision.scale import (
     measure_seen,
     pick_telling,
 )
-from hematovision.tiles import SAME_CELL, Run, find_cells
+from hematovision.tiles import CELL, SAME_CELL, Run, find_cells
 
 NAME = "hematovision_fields"
 BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a network sees in it
@@ -37,6 +37,7 @@ MIN_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not c
 # From which overlap two boxes are one cell: of two labels, in parts of both; of a white cell and
 # what lies within it, a nucleus for one, in parts of the smaller.
 SAME_PLACE, WITHIN = 0.5, 0.8
+MOST_UNSURE = 2_000_000  # pixels that a field is brought to where no scale explains it, at most
 OFF = 0.25  # |log| of found to supposed size from which a field is looked at again
 # A picture of so many cells, and of so many pixels along its sides, looks like a whole field.
 FIELD_CELLS, FIELD_SIDES = 4, (160, 240)
@@ -61,6 +62,16 @@ def find_in_field(
     sliver = is_sliver(cells.box, levelled.shape[1], levelled.shape[0], 0.9 * MIN_SHOWN * cell_px)
     small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
     return cells.pick((cells.probability >= lowest[cells.label]) & (small | ~sliver))
+
+
+def bound_unsure(scale: Scale, pixels: int) -> Scale:
+    """A scale that explains nothing isn't worth minutes: noise looks like cells of a few pixels.
+
+    `pixels`: of the field.
+    """
+    if scale.certain:
+        return scale
+    return scale._replace(cell_px=max(scale.cell_px, CELL * float(np.sqrt(pixels / MOST_UNSURE))))
 
 
 def lies_in(box: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -172,10 +183,11 @@ class Detector:
         scale = Scale(cell_px or 0.0, True)
         if not cell_px:
             scale = measure_cell_px(self.run, levelled, self.typical, self.red)
+            scale = bound_unsure(scale, image.shape[0] * image.shape[1])
         cells = find_in_field(self.run, levelled, self.typical, lowest, scale.cell_px)
         if not cell_px and (seen := self._measure_off(cells, image, scale)):
-            scale = Scale(seen, scale.certain)
-            cells = find_in_field(self.run, levelled, self.typical, lowest, seen)
+            scale = bound_unsure(Scale(seen, scale.certain), image.shape[0] * image.shape[1])
+            cells = find_in_field(self.run, levelled, self.typical, lowest, scale.cell_px)
             if self._measure_off(cells, image, scale):
                 scale = scale._replace(certain=False)
         cells = cells.pick(~lies_in(cells.box, frame)) if frame.any() else cells

@@ -32,7 +32,7 @@ def test_metrics_agree_with_the_archive_and_one_another(
 ) -> None:
     arrays = load(sample_run.archive)
     y, matrix = arrays["y_test"], np.array(metrics["confusion_matrix"])
-    card = json.loads((sample_run.model / "hematovision.json").read_text())
+    card = json.loads((sample_run.judged / "hematovision.json").read_text())
     assert metrics["classes"] == arrays["classes"].tolist() == ["Other", "RBC"]
     assert metrics["threshold"] == pytest.approx(card["threshold"], abs=1e-6)
     assert metrics["support"] == matrix.sum(axis=1).tolist() == np.bincount(y).tolist()
@@ -50,7 +50,7 @@ def test_the_figures_are_those_of_the_exported_model(metrics: dict, sample_run: 
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
     test = load_archive(sample_run.archive, ["test"]).splits["test"]
-    proba, _ = Classifier.load(sample_run.model).predict_proba(test.X)
+    proba, _ = Classifier.load(sample_run.judged).predict_proba(test.X)
     rbc = proba[:, 1]
     assert metrics["roc_auc"] == pytest.approx(roc_auc_score(test.y, rbc), abs=1e-6)
     assert metrics["average_precision"] == pytest.approx(
@@ -65,7 +65,7 @@ def test_the_same_run_gives_the_same_files(
     report: Path, sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     before = {p.name: p.read_bytes() for p in report.iterdir()}
-    both = ["--model", sample_run.model, "--compare", sample_run.model]
+    both = ["--model", sample_run.judged, "--compare", sample_run.judged]
     args = ["--data", sample_run.archive, *both, "--resamples", 200]
     result = run("evaluate_model.py", *args, "--output-dir", report)
     assert result.status == 0
@@ -111,7 +111,7 @@ def test_predictions_hold_every_test_crop(report: Path, sample_run: SampleRun) -
 def test_without_its_history_the_page_says_so(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    model = shutil.copytree(sample_run.model, tmp_path / "model")
+    model = shutil.copytree(sample_run.judged, tmp_path / "model")
     (model / "history.csv").unlink()
     args = ["--data", sample_run.archive, "--model", model, "--output-dir", tmp_path / "a"]
     assert run("evaluate_model.py", "--resamples", 50, *args).status == 0
@@ -129,7 +129,7 @@ def test_the_report_needs_neither_tensorflow_nor_scikit_learn(
         "heavy = {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    args = ["--data", sample_run.archive, "--model", sample_run.model, "--output-dir", tmp_path]
+    args = ["--data", sample_run.archive, "--model", sample_run.judged, "--output-dir", tmp_path]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args), "--resamples", "20"],
         cwd=ROOT, capture_output=True, text=True, timeout=300,
@@ -144,7 +144,7 @@ def test_test_fields_that_were_trained_on_are_pointed_out(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     model = tmp_path / "model"
-    shutil.copytree(sample_run.model, model)
+    shutil.copytree(sample_run.judged, model)
     card = json.loads((model / "hematovision.json").read_text())
     digests = json.loads(str(load(sample_run.archive)["metadata"]))["field_sha256"]
     args = ("--data", sample_run.archive, "--model", model, "--resamples", 0)
@@ -176,7 +176,7 @@ def edit_archive(source: Path, target: Path, keep: np.ndarray | None = None, **c
 def test_a_model_that_saw_the_test_fields_is_said_to_flatter(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    model = shutil.copytree(sample_run.model, tmp_path / "model")
+    model = shutil.copytree(sample_run.judged, tmp_path / "model")
     card = json.loads((model / "hematovision.json").read_text())
     metadata = json.loads(str(load(sample_run.archive)["metadata"]))
     card["training_fields"] += metadata["field_sha256"]["test"].values()
@@ -210,7 +210,7 @@ def test_too_few_examples_are_said_to_be_too_few(
         "--data",
         data,
         "--model",
-        sample_run.model,
+        sample_run.judged,
         "--output-dir",
         tmp_path,
     )
@@ -236,7 +236,7 @@ def test_one_field_has_figures_but_no_interval(
         "--data",
         data,
         "--model",
-        sample_run.model,
+        sample_run.judged,
         "--output-dir",
         tmp_path,
     )
@@ -273,7 +273,7 @@ def test_an_archive_of_another_size_is_cut_anew(
     np.savez(tmp_path / "small.npz", **arrays)
     figures = []
     for data in (tmp_path / "small.npz", sample_run.archive):
-        args = ("--data", data, "--model", sample_run.model, "--output-dir", tmp_path / "out")
+        args = ("--data", data, "--model", sample_run.judged, "--output-dir", tmp_path / "out")
         result = run("evaluate_model.py", *args, "--resamples", 0)
         assert result.status == 0, result.err
         assert ("cut anew at 64" in result.err) == (data.name == "small.npz")
@@ -298,7 +298,7 @@ def test_an_empty_test_split_is_refused(sample_run: SampleRun, tmp_path: Path, r
     arrays |= {k: v[:0] for k, v in arrays.items() if k.endswith("_test")}
     np.savez(tmp_path / "empty.npz", **arrays)
     error = only_error(
-        run("evaluate_model.py", "--data", tmp_path / "empty.npz", "--model", sample_run.model)
+        run("evaluate_model.py", "--data", tmp_path / "empty.npz", "--model", sample_run.judged)
     )
     assert "empty" in error
 
@@ -307,7 +307,7 @@ def test_a_report_folder_that_is_a_file_is_an_error_line(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     (tmp_path / "taken").write_text("mine")
-    args = ("--data", sample_run.archive, "--model", sample_run.model, "--resamples", 0)
+    args = ("--data", sample_run.archive, "--model", sample_run.judged, "--resamples", 0)
     result = run("evaluate_model.py", *args, "--output-dir", tmp_path / "taken")
     assert result.status == 2
     assert result.err.splitlines()[-1].startswith("error: ")
@@ -318,7 +318,7 @@ def test_a_report_folder_that_is_a_file_is_an_error_line(
 def test_a_second_model_of_another_task_is_compared_in_the_classes_of_both(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    models = ("--model", sample_run.model, "--compare", multiclass_run.model)
+    models = ("--model", sample_run.judged, "--compare", multiclass_run.model)
     args = ("--data", sample_run.archive, *models, "--output-dir", tmp_path)
     result = run("evaluate_model.py", *args, "--resamples", 0)
     assert result.status == 0, result.err
@@ -329,7 +329,7 @@ def test_a_second_model_of_another_task_is_compared_in_the_classes_of_both(
 def test_a_second_model_must_answer_the_same_question(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    models = ("--model", multiclass_run.model, "--compare", sample_run.model)
+    models = ("--model", multiclass_run.model, "--compare", sample_run.judged)
     args = ("--data", multiclass_run.archive, *models, "--output-dir", tmp_path)
     error = only_error(run("evaluate_model.py", *args))
-    assert str(sample_run.model) in error and "Platelets" in error
+    assert str(sample_run.judged) in error and "Platelets" in error

@@ -76,7 +76,7 @@ def test_evaluation_counts_what_predict_answers(sample_run: SampleRun, tmp_path:
         matrix[truth, ["Other", "RBC"].index(label)] += 1
 
     report = tmp_path / "report"
-    args = ("--data", sample_run.archive, "--model", sample_run.model, "--output-dir", report)
+    args = ("--data", sample_run.archive, "--model", sample_run.judged, "--output-dir", report)
     assert run_script("evaluate_model.py", *args, "--resamples", 0).status == 0
     assert json.loads((report / "metrics.json").read_text())["confusion_matrix"] == matrix.tolist()
 

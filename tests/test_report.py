@@ -128,7 +128,7 @@ def test_what_comes_from_files_is_escaped(
     arrays = load(sample_run.archive)
     arrays["label_test"] = np.array(["<img src=x onerror=alert(1)>"] * len(arrays["y_test"]))
     np.savez(tmp_path / "odd.npz", **arrays)
-    args = ["--data", tmp_path / "odd.npz", "--model", sample_run.model, "--output-dir", tmp_path]
+    args = ["--data", tmp_path / "odd.npz", "--model", sample_run.judged, "--output-dir", tmp_path]
     assert run("evaluate_model.py", "--resamples", 50, *args).status == 0
     page = browser.new_page()
     page.goto((tmp_path / "report.html").as_uri())

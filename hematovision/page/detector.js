@@ -4,7 +4,9 @@
 import { isRbc, isSliver, overlap, side } from "./cells.js";
 import {
   BLANK_SPREAD,
+  CELL,
   MIN_SHOWN,
+  MOST_UNSURE,
   OFF,
   QUARTER,
   SAME_CELL,
@@ -107,6 +109,15 @@ export function findSingles(cells, thresholds, typical, red) {
   return new Set(order.filter((_, i) => kept[i]));
 }
 
+/**
+ * A scale that explains nothing isn't worth minutes: noise looks like cells of a few pixels.
+ * @param {Scale} scale @param {number} pixels of the field @returns {Scale}
+ */
+function boundUnsure({ cellPx, certain }, pixels) {
+  const least = CELL * Math.sqrt(pixels / MOST_UNSURE);
+  return { cellPx: certain ? cellPx : Math.max(cellPx, least), certain };
+}
+
 /** The exported network and its card. */
 export class Detector {
   /** @param {FieldCard} card @param {Run} run */
@@ -139,13 +150,15 @@ export class Detector {
     const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
     tell?.(0);
     let scale = unknown;
+    const pixels = image.width * image.height;
     if (!cellPx) scale = await measureCellPx(run, levelled, typical, this.red);
+    if (!cellPx) scale = boundUnsure(scale, pixels);
     tell?.(0);
     let cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
     const seen = cellPx ? null : this.measureOff(cells, image, scale);
     if (seen) {
-      scale = { cellPx: seen, certain: scale.certain };
-      cells = await findInField(run, levelled, typical, lowest, seen, tell);
+      scale = boundUnsure({ cellPx: seen, certain: scale.certain }, pixels);
+      cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
       if (this.measureOff(cells, image, scale)) scale.certain = false;
     }
     if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
