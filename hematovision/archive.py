@@ -237,11 +237,12 @@ def find_seen_twins(
     metadata: dict[str, Any], card: dict[str, Any], splits: Sequence[str] = ("val", "test")
 ) -> list[str]:
     """Held-out fields that look like one the model was trained on, though their files differ."""
-    from hematovision.twins import find_twins
+    from hematovision.twins import NEAR_AMONG_MANY, find_twins
 
     seen = find_seen_fields(metadata, card, splits)
     looks = metadata.get("field_look", {})
     names = {name: look for s in splits for name, look in looks.get(s, {}).items()}
     others = [name for name in names if name not in seen]
-    pairs = find_twins([names[name] for name in others], card.get("training_looks", []))
+    known = card.get("training_looks", [])
+    pairs = find_twins([names[name] for name in others], known, NEAR_AMONG_MANY)
     return [others[i] for i in sorted({i for i, _ in pairs})]

@@ -17,6 +17,8 @@ import numpy as np
 # Of 63 bits. Pictures of the same cells recompressed, relit, halved, flipped or turned differ in
 # up to 2 (95 of 100) and 5 (90 of 100); different pictures of one laboratory, in 7 and 9 at least.
 NEAR_SQUARE, NEAR_RINGS = 5, 5
+# Beside the thousands that a model has learnt from, some picture is as near as that by chance.
+NEAR_AMONG_MANY = 3
 SIGNS = (-1.0) ** np.arange(8)
 BLOCK = 1 << 22  # comparisons made at a time
 
@@ -60,8 +62,12 @@ def turn(bits: np.ndarray) -> np.ndarray:
     return np.stack([t.reshape(-1, 64)[:, 1:] > 0 for t in turned])
 
 
-def find_twins(first: Sequence[str], second: Sequence[str] | None = None) -> list[tuple[int, int]]:
+def find_twins(
+    first: Sequence[str], second: Sequence[str] | None = None, near_rings: int = NEAR_RINGS
+) -> list[tuple[int, int]]:
     """Pairs i < j of looks that are twins, or of one list's with another's; "" has no twin.
+
+    `near_rings`: bits of the second hash in which twins may differ.
 
     Compared as products of vectors of ones and minus ones, block by block: bits that differ are
     (63 - product) / 2. Memory stays the same however many there are.
@@ -84,7 +90,7 @@ def find_twins(first: Sequence[str], second: Sequence[str] | None = None) -> lis
     for start in range(0, len(mine), step):
         rows = slice(start, start + step)
         own = signs(square[rows])
-        near = signs(rings[rows]) @ ringed.T >= 63 - 2 * NEAR_RINGS
+        near = signs(rings[rows]) @ ringed.T >= 63 - 2 * near_rings
         for t in turned:
             near |= own @ t.T >= 63 - 2 * NEAR_SQUARE
         for i, j in np.argwhere(near).tolist():
