@@ -129,13 +129,22 @@ def make_step(network: keras.Model, steps: int) -> tuple[Callable[..., Any], lis
     weights = network.trainable_variables
     optimizer.build(weights)
 
-    @tf.function
-    def step(pictures: Any, heat: Any, known: Any, corner: Any, weight: Any) -> Any:
+    # Two functions: each size of window is compiled anew, the update of the weights only once.
+    @tf.function(autograph=False)
+    def differentiate(pictures: Any, heat: Any, known: Any, corner: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
             found = network(tf.cast(pictures, tf.float32), training=True)
             loss = heat_loss(found[..., :-4], heat, known)
             loss += 2 * box_loss(found[..., -4:], corner, weight)
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss, tape.gradient(loss, weights)
+
+    @tf.function(autograph=False)
+    def update(gradients: list[Any]) -> None:
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+
+    def step(*views: np.ndarray) -> Any:
+        loss, gradients = differentiate(*views)
+        update(gradients)
         return loss
 
     return step, [*network.variables, *optimizer.variables]
