@@ -322,7 +322,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     clock("calibrate")
     exported = convert(model)
     clock("export")
-    found = calibrate(model, exported, temperature, val, viewed, archive.classes, task)
+    try:
+        found = calibrate(model, exported, temperature, val, viewed, archive.classes, task)
+    except UserError:
+        checkpoint.clear()  # to go on from there would end here again
+        raise
     clock("check export")
 
     networks, fields_card = {NAME: (model, exported)}, None

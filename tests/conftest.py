@@ -215,8 +215,8 @@ class SampleRun(NamedTuple):
     @property
     def judged(self) -> Path:
         """The model with the bundled network for fields in place of its own, which has seen the
-        sample twice and takes seconds to find out that it can't tell how large cells are."""
-        folder = self.folder / "judged"
+        sample once and takes seconds to find out that it can't tell how large cells are."""
+        folder = self.folder.with_name(f"{self.folder.name}_judged")
         if not folder.exists():
             shutil.copytree(self.model, folder)
             shutil.copy(PRETRAINED / f"{FIELDS_NAME}.tflite", folder)
@@ -238,8 +238,8 @@ def run_sample(folder: Path, task: str, field_epochs: int) -> SampleRun:
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """Archive and model of the sample, binary: 64 pixels, one epoch of crops, two of fields."""
-    return run_sample(tmp_path_factory.mktemp("binary"), "binary", 2)
+    """Archive and model of the sample, binary: 64 pixels, one epoch of crops, one of fields."""
+    return run_sample(tmp_path_factory.mktemp("binary"), "binary", 1)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ import base64
 import contextlib
 import csv
 import io
+import json
 import re
+import shutil
 import socket
 import sys
 import threading
@@ -17,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, Run, only_error, run_script
+from conftest import ROOT, Run, only_error, read_model_card, run_script
 from driver import Page
 from PIL import Image
 
@@ -71,7 +73,10 @@ def test_texts_stand_in_one_table_and_all_are_used() -> None:
 
 
 def test_a_model_without_fields_makes_no_page(tmp_path: Path, run: Run) -> None:
-    (tmp_path / "hematovision.json").write_text("{}")
+    card = read_model_card(PRETRAINED)
+    del card["fields"]
+    shutil.copy(PRETRAINED / "hematovision.tflite", tmp_path)
+    (tmp_path / "hematovision.json").write_text(json.dumps(card))
     done = run_script("data/make_page.py", "--model", tmp_path, "--output", tmp_path / "p.html")
     assert "can't find cells in whole fields" in only_error(done)
     assert not (tmp_path / "p.html").exists()

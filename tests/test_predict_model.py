@@ -38,7 +38,7 @@ def test_the_threshold_of_the_card_decides(
     model = tmp_path / "model"
     shutil.copytree(sample_run.model, model)
     card = json.loads((model / "hematovision.json").read_text())
-    for threshold, label in ((0.0, "RBC"), (1.1, "Other")):
+    for threshold, label in ((0.0, "RBC"), (1.0, "Other")):
         (model / "hematovision.json").write_text(json.dumps(card | {"threshold": threshold}))
         found = answers(ask(*cells, "--json", model=model))
         assert {a["label"] for a in found} == {label}

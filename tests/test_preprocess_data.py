@@ -283,8 +283,8 @@ def test_preview_of_an_unknown_kind_is_refused(
     "step",
     [
         "preprocess_data.read_fields",
-        "hematovision.archive.square_crop",
-        "hematovision.archive.scale_pixels",
+        "hematovision.packing.square_crop",
+        "hematovision.packing.scale_pixels",
         "preprocess_data.encode_labels",
     ],
 )
