@@ -240,7 +240,7 @@ def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
     """The page finds in fields what predict.py finds."""
     found = page.open(*paths).fields()
     assert [field["name"] for field in found] == [path.name for path in paths]
-    shift, gap, cells = 0.0, 0.0, 0
+    shift, gap, cells, elsewhere = 0.0, 0.0, 0, 0
     for path, field in zip(paths, found, strict=True):
         assert field["state"] == "done" and field["single"] is None, path.name
         wanted, scale = detector.search(read_image(path), LEAST)
@@ -258,11 +258,15 @@ def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
         sure = np.array([cell["probability"] for cell in given])
         count = np.array([cell["counted"] for cell in given])
         assert (count[same] == counted).all(), path.name
-        shift = max(shift, np.abs(boxes[same] - wanted.box).max(initial=0))
+        moved = np.abs(boxes[same] - wanted.box).max(axis=1, initial=0)
+        shift = max(shift, moved[counted].max(initial=0))
+        elsewhere += int((moved[~counted] > 0.05).sum())
         gap = max(gap, np.abs(sure[same] - wanted.probability).max(initial=0))
         cells += len(boxes)
     print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
     assert cells > 10 * len(found)
+    # Of two places of a doubtful cell that are equally likely to 1e-6 either may be its centre.
+    assert elsewhere <= cells / 500
     assert shift <= 0.05 and gap <= 1e-3
 
 
