@@ -1,6 +1,8 @@
 # make run             install, then the four scripts on the best data at hand
 # make run DATA=DIR    the same on a Pascal VOC dataset of your own
 # make test            install the test tools too, lint, test
+# make fuzz            damage files in thousands of ways, for minutes
+# make matrix          the tests on each Python from 3.10 to 3.13 that is here; the others are said
 # make bench           time each script against the straightforward way, an hour
 #                      (make bench SECTIONS=preprocess,cold for some of it)
 # make page            write hematovision.html: the model in one page, opened by a double click
@@ -14,7 +16,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: run test bench page clean
+.PHONY: run test fuzz matrix bench page clean
 
 .venv/installed: requirements.txt requirements-predict.txt
 	$(PYTHON) -m venv .venv
@@ -43,6 +45,14 @@ test: .venv/tested
 	$(PY) -m ruff format --check .
 	$(BIN)/lint-imports
 	$(PY) -m pytest
+
+fuzz: .venv/tested
+	$(PY) -m pytest tests/test_fuzz.py --hypothesis-profile=many
+
+# A Python that isn't here fails its row; PYTESTARGS says which tests, all by default.
+matrix: .venv/tested
+	$(PY) -m pip install --quiet --disable-pip-version-check "nox[uv]>=2024.4,<2027"
+	$(BIN)/nox --noxfile tests/noxfile.py -- $(PYTESTARGS)
 
 # DATA names the dataset here too.
 bench: .venv/benched

@@ -47,7 +47,13 @@ from hematovision.figures import plot_history, save_figure
 from hematovision.files import check_writable, write_csv, write_text, written_whole
 from hematovision.litert import ThreadedNetwork
 from hematovision.taxonomy import lift
-from hematovision.training.backbone import build_backbone, convert, free_size, start_tensorflow
+from hematovision.training.backbone import (
+    build_backbone,
+    convert,
+    free_size,
+    save_keras,
+    start_tensorflow,
+)
 from hematovision.training.calibration import (
     check_learnt,
     choose_novelty,
@@ -258,8 +264,7 @@ def write_model(
         for suffix in (".keras", ".tflite"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
     for name, (network, exported) in networks.items():
-        with written_whole(folder / f"{name}.keras") as temporary:
-            network.save(temporary)
+        save_keras(network, folder / f"{name}.keras")
         with written_whole(folder / f"{name}.tflite") as temporary:
             temporary.write_bytes(exported)
     of_crops = [row for row in history if row["phase"] != "fields"]

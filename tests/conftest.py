@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 from drawing import BOXES, Box, draw_field, voc_xml
@@ -27,6 +28,11 @@ from hematovision.dataset import Field, open_datasets, read_fields, unify
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.images import read_image
 from hematovision.training.backbone import start_tensorflow
+
+# Few and the same in `make test`; many, and others each time, in `make fuzz`.
+hypothesis.settings.register_profile("few", max_examples=60, derandomize=True, database=None)
+hypothesis.settings.register_profile("many", max_examples=3000)
+hypothesis.settings.load_profile("few")
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample"

@@ -187,8 +187,9 @@ def test_training_again_without_the_test_split_gives_the_same_model(
     np.savez(tmp_path / "part.npz", **drop(load(tiny), "_test"))
     assert train_tiny(tmp_path / "part.npz", tmp_path / "again").status == 0
     first, again = tiny_run[0], tmp_path / "again"
-    for name in ("hematovision.tflite", "hematovision_fields.tflite"):
-        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+    for name in ("hematovision", "hematovision_fields"):
+        for file in (f"{name}.tflite", f"{name}.keras"):
+            assert (first / file).read_bytes() == (again / file).read_bytes(), file
     cards = [read_model_card(folder) for folder in (first, again)]
     for entry in cards:
         del entry["seconds"], entry["archive_sha256"]

@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import io
 import itertools
+import json
 import os
 import socket
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from hematovision.card import PRETRAINED, first_line
 from hematovision.console import UserError, quiet_stderr, say
+from hematovision.files import written_whole
 
 if TYPE_CHECKING:
     import keras
@@ -166,3 +169,19 @@ def convert(model: keras.Model, half: bool = True) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
+
+
+def save_keras(model: keras.Model, path: Path) -> None:
+    """Write a .keras file whose bytes hang on the model alone, not on the hour of its saving.
+
+    Whole or not at all. Keras stamps the time into the metadata and on each member of the zip.
+    """
+    with written_whole(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as stamped:
+            members = {name: stamped.read(name) for name in stamped.namelist()}
+        about = json.loads(members["metadata.json"])
+        members["metadata.json"] = json.dumps(about | {"date_saved": ""}).encode()
+        with zipfile.ZipFile(temporary, "w") as plain:
+            for name, data in members.items():
+                plain.writestr(zipfile.ZipInfo(name), data)
