@@ -183,12 +183,12 @@ def format_table(metrics: dict[str, Any]) -> str:
         )
     if metrics["whole_fields"]:
         lines.append(
-            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
+            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}{'fields':>8}"
         )
         for label, row in metrics["whole_fields"]["labels"].items():
             lines.append(
                 f"{label:<14}{value(row['ap50']):>8}{value(row['ap50_95']):>9}"
-                f"{row['counted']:>9}{row['annotated']:>11}"
+                f"{row['counted']:>9}{row['annotated']:>11}{row['fields']:>8}"
             )
     return "\n".join(lines)
 

@@ -29,14 +29,22 @@ def make_answers() -> FieldAnswers:
 
 def test_figures_of_a_laboratory_are_those_of_its_completely_boxed_fields() -> None:
     metrics = measure_fields(make_answers())
-    assert metrics["labels"]["RBC"]["annotated"] == 5
-    assert metrics["labels"]["RBC"]["counting_accuracy"] == pytest.approx(0.8)
+    red = metrics["labels"]["RBC"]
+    assert (red["fields"], red["annotated"], red["counting_accuracy"]) == (2, 4, 1)
+    assert red["by_field"] == [[2, 2], [2, 2], [1, 2]]
     a, b = (metrics["laboratories"][lab] for lab in "ab")
     assert (a["fields"], b["fields"]) == (1, 2)
     assert b["labels"]["RBC"]["fields"] == 1 and b["labels"]["RBC"]["boxed_completely"]
     assert b["labels"]["RBC"]["counting_accuracy"] == 1
     assert b["labels"]["WBC"]["fields"] == 2 and not b["labels"]["WBC"]["boxed_completely"]
     assert b["labels"]["WBC"]["ap50"] == pytest.approx(1)
+
+
+def test_where_boxes_are_missing_everywhere_all_fields_are_scored_and_that_is_marked() -> None:
+    nowhere = [np.zeros(2, bool)] * 3
+    red = measure_fields(make_answers()._replace(complete=nowhere))["labels"]["RBC"]
+    assert (red["fields"], red["annotated"], red["boxed_completely"]) == (3, 5, False)
+    assert red["counting_accuracy"] == pytest.approx(0.8)
 
 
 def test_a_label_that_is_not_annotated_has_no_average_precision() -> None:

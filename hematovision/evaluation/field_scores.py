@@ -98,35 +98,44 @@ def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
 
 def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
     """What metrics.json says of whole fields: by label, and where there are several laboratories,
-    by laboratory and label.
-
-    `boxed_completely` marks the labels whose figures there are about the model: where boxes are
-    missing, a cell found is called a false alarm.
-    """
-    metrics = {"fields": answers.name, "labels": measure_labels(answers)}
-    for k, label in enumerate(answers.labels):
-        complete = [of[k] for of in answers.complete]
-        metrics["labels"][label]["boxed_completely"] = bool(complete) and all(complete)
-    labs = sorted(set(answers.lab))
-    if len(labs) > 1:
-        metrics["laboratories"] = {lab: measure_laboratory(answers, lab) for lab in labs}
+    by laboratory and label."""
+    metrics = {"fields": answers.name, "labels": measure_complete(answers)}
+    labs = np.array(answers.lab, str)
+    names = np.unique(labs).tolist()
+    if len(names) > 1:
+        mine = {lab: answers.pick(np.flatnonzero(labs == lab).tolist()) for lab in names}
+        metrics["laboratories"] = {
+            lab: {"fields": len(of.name), "labels": drop_curves(measure_complete(of))}
+            for lab, of in mine.items()
+        }
     return metrics
 
 
-def measure_laboratory(answers: FieldAnswers, lab: str) -> dict[str, Any]:
-    """The figures of one laboratory's fields; of a label that is boxed completely in some of them,
-    those of these."""
-    mine = [i for i, of in enumerate(answers.lab) if of == lab]
-    whole = measure_labels(answers.pick(mine))
+def measure_complete(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+    """By label; of one that is boxed completely in some of the fields, the figures of these.
+
+    `boxed_completely` marks the labels whose figures are about the model: where boxes are missing,
+    a cell found is called a false alarm. `fields`: how many the figures are of.
+    """
+    measured = measure_labels(answers)
     for k, label in enumerate(answers.labels):
-        complete = [i for i in mine if answers.complete[i][k]]
-        if complete and len(complete) < len(mine):
-            whole[label] = measure_labels(answers.pick(complete))[label]
-        whole[label] |= {"boxed_completely": bool(complete), "fields": len(complete or mine)}
-        del whole[label]["by_field"], whole[label]["precision_at_recall"]
-        if not whole[label]["annotated"]:
-            whole[label] |= {"ap50": None, "ap50_95": None}
-    return {"fields": len(mine), "labels": whole}
+        complete = [i for i, of in enumerate(answers.complete) if of[k]]
+        if 0 < len(complete) < len(answers.name):
+            by_field = measured[label]["by_field"]
+            measured[label] = measure_labels(answers.pick(complete))[label]
+            measured[label]["by_field"] = by_field
+        of = len(complete or answers.name)
+        measured[label] |= {"boxed_completely": bool(complete), "fields": of}
+    return measured
+
+
+def drop_curves(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The figures of a laboratory: without what is drawn of the whole alone."""
+    for row in measured.values():
+        del row["by_field"], row["precision_at_recall"]
+        if not row["annotated"]:
+            row |= {"ap50": None, "ap50_95": None}
+    return measured
 
 
 def measure_labels(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
