@@ -183,7 +183,8 @@ def format_table(metrics: dict[str, Any]) -> str:
         )
     if metrics["whole_fields"]:
         lines.append(
-            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}{'fields':>8}"
+            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
+            f"{'fields':>8}"
         )
         for label, row in metrics["whole_fields"]["labels"].items():
             lines.append(

@@ -31,7 +31,8 @@ FUZZ = settings(
 )
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
-    st.builds(list), st.builds(dict), st.just("\x1b[2J\u202e\n"), st.just(1 << 70), st.builds(lambda: [[[1]]]),
+    st.builds(list), st.builds(dict), st.just("\x1b[2J\u202e\n"),
+    st.just(1 << 70), st.builds(lambda: [[[1]]]),
 )  # fmt: skip
 
 
@@ -98,8 +99,9 @@ def check_annotations(path: Path) -> None:
             assert isinstance(box.label, str) and len(box.corners) == 4
 
 
-XML_WORDS = (b"<object>", b"</object>", b"&", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"\xff\xfe",
-             b"<bndbox><xmin>1e999</xmin></bndbox>", b"nan", b"-", b"<![CDATA[", b"\0")  # fmt: skip
+XML_WORDS = (b"<object>", b"</object>", b"&", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;",
+             b"\xff\xfe", b"<bndbox><xmin>1e999</xmin></bndbox>", b"nan", b"-",
+             b"<![CDATA[", b"\0")  # fmt: skip
 
 
 @FUZZ
