@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from hematovision.differential import add_types, count_types, format_differentia
 from hematovision.files import describe_others, survey
 from hematovision.images import read_image
 from hematovision.surroundings import printable
+
+if TYPE_CHECKING:
+    from hematovision.output_folder import OutputFolder
 
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
@@ -74,6 +77,9 @@ class Options:
         low=6,
         high=5000,
         metavar="PX",
+    )
+    annotations: Literal["voc", "coco", "yolo"] | None = option(
+        None, "with --output: also write what was found as a dataset: voc, coco or yolo"
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
@@ -227,9 +233,7 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         target = None
         for path, image in batch:
             if options.output and target is None:
-                from hematovision.output_folder import OutputFolder
-
-                target = OutputFolder(options.output, detector.labels, options.show_probability)
+                target = open_output(options, detector.labels, types)
                 stack.enter_context(target)
             cells, scale = detector.search(image, options.min_probability, options.cell_size)
             if not scale.certain:
@@ -261,6 +265,17 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
     if target:
         say(f"pictures and cells.csv: {options.output}")
     return batch.failed
+
+
+def open_output(options: Options, labels: list[str], types: list[str]) -> OutputFolder:
+    """The folder for drawn fields and tables, and for annotations where these are wanted."""
+    from hematovision.annotated_output import AnnotatedOutput
+    from hematovision.output_folder import OutputFolder
+
+    annotated = None
+    if options.annotations:
+        annotated = AnnotatedOutput(options.output, options.annotations, [*labels, *types])
+    return OutputFolder(options.output, labels, options.show_probability, annotated)
 
 
 def describe_field(
@@ -306,6 +321,10 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
+    if options.annotations and not options.output:
+        raise UserError(
+            "--annotations wants --field --output DIR, where the dataset is written"
+        )
     if options.output and options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output}: is a file; name a folder")
     if options.explain and options.explain.suffix.lower() != ".png":

@@ -57,10 +57,15 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"{folder}: can't be written ({error.strerror}); name another") from None
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
-    with written_whole(path) as temporary:
-        temporary.write_text(text, "utf-8")
+    write_bytes(path, text.encode("utf-8"))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from hematovision import MOST_PIXELS
 from hematovision.console import UserError, say_once
-from hematovision.files import read_file, written_whole
+from hematovision.files import read_file, write_bytes
 from hematovision.foreign import name_foreign, name_suffix
 from hematovision.formats import read_header
 from hematovision.frame import enlarge
@@ -144,8 +144,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     ok, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not ok:
         raise UserError(f"{path}: can't write a picture of that kind; try .png")
-    with written_whole(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 def square_crop(segment: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hematovision.annotated_output import AnnotatedOutput
 from hematovision.cells import Cells, draw_cells, is_rbc, sides, touches
 from hematovision.figures import BLUE, new_figure, save_figure
 from hematovision.files import csv_table, write_csv
@@ -32,10 +33,18 @@ LONGEST_STEM = 220  # bytes of 255, so that number and ending fit in too
 
 
 class OutputFolder:
-    """Pictures, cells.csv (whole at the end, or not at all), and of several fields a summary."""
+    """Pictures, cells.csv (whole at the end, or not at all), of several fields a summary, and where
+    wanted a dataset of annotations."""
 
-    def __init__(self, folder: Path, labels: Sequence[str], with_probability: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        labels: Sequence[str],
+        with_probability: bool,
+        annotated: AnnotatedOutput | None = None,
+    ) -> None:
         self.folder, self.labels, self.with_probability = folder, labels, with_probability
+        self.annotated = annotated
         self.counts: list[dict[str, Any]] = []
         self.red_sides: list[float] = []
         self._names: set[str] = set()
@@ -47,6 +56,8 @@ class OutputFolder:
         return self
 
     def __exit__(self, *failure: Any) -> None:
+        if self.annotated and failure[0] is None:
+            self.annotated.close()
         self._stack.__exit__(*failure)
 
     def add(self, path: Path, image: np.ndarray, cells: Cells, answer: dict[str, Any]) -> None:
@@ -56,6 +67,8 @@ class OutputFolder:
         names = [c.get("type") or c["label"] for c in answer["cells"] if c["counted"]]
         drawn = draw_cells(image, counted, self.labels, self.with_probability, names)
         write_image(self.folder / f"{name}_cells.png", drawn)
+        if self.annotated:
+            self.annotated.add(name, path, image, answer)
         for cell in answer["cells"]:
             x0, y0, x1, y1 = cell["box"]
             numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)

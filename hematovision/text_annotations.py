@@ -110,6 +110,8 @@ def read_csv(path: Path) -> list[Annotation]:
     if not rows:
         return []
     header = [re.sub(r"[\s-]+", "_", cell.strip().lstrip("#").casefold()) for cell in rows[0]]
+    if {"area_px", "counted"} <= {*header}:  # what predict.py counted, not what anybody annotated
+        return []
     if "region_shape_attributes" in header:
         return read_via_table(path, header, rows[1:])
     column = {
