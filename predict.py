@@ -23,18 +23,18 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hematovision.batch import Batch
 from hematovision.card import choose_model, read_card, warn_of_demonstration
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, run_ahead, say, tell
+from hematovision.console import UserError, command, option, parse_options, say, tell
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.differential import add_types, count_types, format_differential, list_types
 from hematovision.files import describe_others, survey
@@ -109,45 +109,6 @@ def list_images(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
             )
         images += found
     return images, notices
-
-
-class Batch:
-    """Pictures looked at ahead of the reader, in order, so that memory stays flat.
-
-    `look` maps a path to what is yielded; where it raises UserError, the error is said as a warning
-    and counted in `failed`, or raised where the picture is the only one. `notices` are said before
-    the first result: an error is one line.
-    """
-
-    def __init__(
-        self,
-        look: Callable[[Path], Any],
-        paths: Sequence[Path],
-        workers: int,
-        notices: Iterable[str],
-    ) -> None:
-        self._look, self._paths, self._workers = look, paths, workers
-        self._notices = list(notices)
-        self.failed = 0
-
-    def _try(self, path: Path) -> Any:
-        try:
-            return self._look(path)
-        except UserError as error:
-            return error
-
-    def __iter__(self) -> Iterator[Any]:
-        with ThreadPoolExecutor(self._workers) as pool:
-            for result in run_ahead(pool, self._try, self._paths, 2 * self._workers):
-                if isinstance(result, UserError):
-                    if len(self._paths) == 1:
-                        raise result
-                    say(f"warning: {result}")
-                    self.failed += 1
-                    continue
-                while self._notices:
-                    say(self._notices.pop(0))
-                yield result
 
 
 def name_segments(
@@ -322,9 +283,7 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
     if options.annotations and not options.output:
-        raise UserError(
-            "--annotations wants --field --output DIR, where the dataset is written"
-        )
+        raise UserError("--annotations wants --field --output DIR, where the dataset is written")
     if options.output and options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output}: is a file; name a folder")
     if options.explain and options.explain.suffix.lower() != ".png":

@@ -77,11 +77,15 @@ class Classifier:
         """What a crop (size, size, 3) uint8 shows, as the JSON of predict.py promises."""
         inputs = scale_pixels(crop)[np.newaxis].astype(np.float32)
         probabilities, novelty = self._network(inputs)
-        label = int(self.predict(probabilities)[0])
+        label = self.classes[int(self.predict(probabilities)[0])]
         by_class = dict(zip(self.classes, map(float, probabilities[0]), strict=True))
+        kind = {}
+        if any(find_parent(name, self.classes) for name in self.classes):
+            kind["type"] = label if find_parent(label, self.classes) else None
         return {
-            "label": self.classes[label],
-            "probability": by_class[self.classes[label]],
+            "label": label,
+            **kind,
+            "probability": by_class[label],
             "rbc_probability": by_class.get("RBC"),
             "probabilities": by_class,
             "uncertain": bool(self.is_uncertain(novelty)[0]),
