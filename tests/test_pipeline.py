@@ -123,7 +123,9 @@ def test_the_bundled_model_is_sure_of_the_examples(bundled: Path, tmp_path: Path
     assert [[*lineage(answer["label"])][-1] for answer in found] == ["RBC", "WBC", "Platelets"]
     assert [answer["type"] == answer["label"] for answer in found] == [False, True, False]
     for answer in found:
-        kinds = [p for name, p in answer["probabilities"].items() if [*lineage(name)][1:] == ["WBC"]]
+        kinds = [
+            p for name, p in answer["probabilities"].items() if [*lineage(name)][1:] == ["WBC"]
+        ]
         assert answer["probabilities"]["WBC"] == pytest.approx(sum(kinds), abs=1e-5)
     assert not any(answer["uncertain"] for answer in found)
 

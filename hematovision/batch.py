@@ -1,0 +1,49 @@
+"""A batch of pictures: looked at side by side and answered in order, the unreadable ones told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hematovision.console import UserError, run_ahead, say
+
+
+class Batch:
+    """Pictures looked at ahead of the reader, in order, so that memory stays flat.
+
+    `look` maps a path to what is yielded; where it raises UserError, the error is said as a warning
+    and counted in `failed`, or raised where the picture is the only one. `notices` are said before
+    the first result: an error is one line.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[Path], Any],
+        paths: Sequence[Path],
+        workers: int,
+        notices: Iterable[str],
+    ) -> None:
+        self._look, self._paths, self._workers = look, paths, workers
+        self._notices = list(notices)
+        self.failed = 0
+
+    def _try(self, path: Path) -> Any:
+        try:
+            return self._look(path)
+        except UserError as error:
+            return error
+
+    def __iter__(self) -> Iterator[Any]:
+        with ThreadPoolExecutor(self._workers) as pool:
+            for result in run_ahead(pool, self._try, self._paths, 2 * self._workers):
+                if isinstance(result, UserError):
+                    if len(self._paths) == 1:
+                        raise result
+                    say(f"warning: {result}")
+                    self.failed += 1
+                    continue
+                while self._notices:
+                    say(self._notices.pop(0))
+                yield result
