@@ -16,6 +16,7 @@ import hematovision.signals  # noqa: F401  first: from here on a signal ends in 
 # isort: split
 import csv
 import dataclasses
+import io
 import os
 import shlex
 import sys
@@ -50,7 +51,7 @@ from hematovision.evaluation.report import (
 )
 from hematovision.evaluation.scores import HEADLINE, Bootstrap
 from hematovision.evaluation.types import measure_types
-from hematovision.files import check_writable
+from hematovision.files import check_writable, read_file
 
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
@@ -131,15 +132,17 @@ def describe_run(
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The rows of history.csv; none where it isn't there, as with the bundled model."""
-    if not path.is_file():
+    if not path.exists():
         return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {k: v if k == "phase" else float(v) for k, v in row.items() if v and k != "seconds"}
-        for row in rows
-        if row["phase"] != "fields"
-    ]
+    try:
+        text = read_file(path, "history").decode("utf-8")
+        return [
+            {k: v if k == "phase" else float(v) for k, v in row.items() if v and k != "seconds"}
+            for row in csv.DictReader(io.StringIO(text))
+            if row["phase"] != "fields"
+        ]
+    except (ValueError, LookupError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: no history of a training ({error}); remove it") from None
 
 
 def format_command(options: Options) -> str:

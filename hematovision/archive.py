@@ -7,6 +7,7 @@ For each split the crops: `X` (n, size, size, 3) in [0, 1], `y`, `label`, `sourc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -20,6 +21,7 @@ import numpy as np
 from hematovision.archive_schema import check_fields, check_members, check_metadata, check_split
 from hematovision.cells import is_rbc
 from hematovision.console import UserError
+from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
 from hematovision.taxonomy import lineage
 
@@ -145,15 +147,19 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
     hint = "make one with preprocess_data.py"
     splits: dict[str, Split] = {}
     fields: dict[str, FieldSplit] = {}
+    if not path.exists():
+        raise UserError(f"{path}: no such archive; {hint}")
     try:
-        with open(path, "rb") as file:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open_regular(path, "archive"))
             digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no .npz file")
-        check_members(path)
-        with np.load(path, allow_pickle=False) as archive:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file")
+            check_members(file)
+            file.seek(0)
+            archive = stack.enter_context(np.load(file, allow_pickle=False))
             metadata = json.loads(str(archive["metadata"]))
             classes = archive["classes"].tolist()
             check_metadata(metadata, classes, wanted)
@@ -168,8 +174,6 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
                 complete = read_complete(archive, name)
                 check_fields(name, columns, lab, complete)
                 fields[name] = FieldSplit(*columns, lab, complete)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such archive; {hint}") from None
     except KeyError as error:
         raise UserError(f"{path}: it holds no {error}; {hint}") from None
     except BAD as error:

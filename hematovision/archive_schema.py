@@ -6,10 +6,10 @@ others look at keys, types, shapes, ranges and agreement.
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,12 +21,13 @@ MOST_CLASSES, LONGEST_NAME = 1000, 4096
 TASKS = ("binary", "multiclass")
 
 
-def check_members(path: Path) -> None:
+def check_members(archive: BinaryIO) -> None:
     """Each array is as long as its header says, and all of them no bomb."""
-    with zipfile.ZipFile(path) as file:
+    size = archive.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(archive) as file:
         members = file.infolist()
         unpacked = sum(member.file_size for member in members)
-        if unpacked > max(SMALL, MOST_RATIO * path.stat().st_size):
+        if unpacked > max(SMALL, MOST_RATIO * size):
             raise ValueError(f"it would unpack to {unpacked:,} bytes")
         for member in members:
             with file.open(member) as array:

@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hematovision.console import UserError
 from hematovision.signals import TEMPORARY
@@ -19,7 +19,10 @@ HERE = Path(__file__).resolve().parents[1]  # the folder of the scripts, with da
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
 LITTER = {"thumbs.db", "desktop.ini"}
 # How large a file may be, in bytes: a larger one is none of the kind.
-LIMITS = {"picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20}
+LIMITS = {
+    "picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20,
+    "weights file": 2 << 30, "history": 64 << 20, "archive": 256 << 30,
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -89,25 +92,37 @@ def write_csv(
         table.writerows(rows)
 
 
-def read_file(path: Path, kind: str) -> bytes:
-    """What a regular file of a `kind` in LIMITS holds.
+@contextlib.contextmanager
+def open_regular(path: Path, kind: str) -> Iterator[BinaryIO]:
+    """A regular file of a `kind` in LIMITS, to read from.
 
-    Raises UserError where it is missing, no regular file (a named pipe never ends) or too large.
+    Raises UserError where it is missing, no regular file (a named pipe never ends) or too large,
+    and where reading it fails.
     """
-    most, hint = LIMITS[kind], f"name the file of a {kind}"
+    most, a = LIMITS[kind], "an" if kind[0] in "aeiou" else "a"
+    hint = f"name the file of {a} {kind}"
+    if "\0" in str(path):
+        raise UserError(f"{path}: not a file's name; {hint}")
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UserError(f"{path}: not a regular file; {hint}")
-            data = file.read(most + 1) if status.st_size <= most else b""
+            if status.st_size > most:
+                raise UserError(f"{path}: larger than {a} {kind} may be ({most >> 20} MiB); {hint}")
+            yield file
     except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); {hint}") from None
-    except ValueError:  # a null character
-        raise UserError(f"{path}: not a file's name; {hint}") from None
-    if max(len(data), status.st_size) > most:
-        raise UserError(f"{path}: larger than a {kind} may be ({most >> 20} MiB); {hint}")
+        why = error.strerror or error
+        raise UserError(f"{path}: can't be read ({why}); {hint}") from None
+
+
+def read_file(path: Path, kind: str) -> bytes:
+    """What a regular file of a `kind` in LIMITS holds; UserError as with `open_regular`."""
+    with open_regular(path, kind) as file:
+        data = file.read(LIMITS[kind] + 1)
+        if len(data) > LIMITS[kind]:
+            raise UserError(f"{path}: it grows while it is read; copy it first")
     return data
 
 

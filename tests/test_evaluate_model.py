@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from conftest import CONTRACT_KEYS, HEADLINE, ROOT, Run, SampleRun, load, only_error
 
+from evaluate_model import read_history
 from hematovision.archive import load_archive
 from hematovision.classifier import Classifier
+from hematovision.console import UserError
 
 
 def test_metrics_hold_what_the_contract_lists(metrics: dict) -> None:
@@ -333,3 +335,11 @@ def test_a_second_model_must_answer_the_same_question(
     args = ("--data", multiclass_run.archive, *models, "--output-dir", tmp_path)
     error = only_error(run("evaluate_model.py", *args))
     assert str(sample_run.judged) in error and "Platelets" in error
+
+
+@pytest.mark.parametrize("text", [b"\x00\xff\xfe", b"phase,loss\nheads,much\n", b"a,b\n1,2\n"])
+def test_a_history_that_is_none_is_refused(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match="no history"):
+        read_history(path)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import files_below
+from conftest import EXAMPLES, Run, files_below
 
 from hematovision.console import UserError
 from hematovision.files import (
@@ -82,7 +82,7 @@ def test_what_is_missing_or_no_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_larger_than_its_kind_may_be_is_not_read(tmp_path: Path, kind: str) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(LIMITS[kind] + 1)  # sparse: it takes no room
-    with pytest.raises(UserError, match=rf"larger than a {kind} may be \(\d+ MiB\)"):
+    with pytest.raises(UserError, match=rf"larger than an? {kind} may be \(\d+ MiB\)"):
         read_file(tmp_path / "large", kind)
 
 
@@ -112,3 +112,32 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path)
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=r"stands in the way|can't be written"):
             check_writable(path)
+
+
+ASKED = {  # what each script opens, given a path that never ends
+    "archive to train": ("train_model.py", "--data", "{}", "--output-dir", "{out}"),
+    "archive to score": ("evaluate_model.py", "--data", "{}", "--output-dir", "{out}"),
+    "weights": ("train_model.py", "--data", "{tiny}", "--weights", "{}", "--output-dir", "{out}"),
+    "picture": ("predict.py", "{}"),
+    "card": ("predict.py", str(EXAMPLES / "red_cell.png"), "--model", "{folder}"),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("endless", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize("what", ASKED)
+def test_no_script_waits_for_a_file_that_never_ends(
+    what: str, endless: str, tiny: Path, tmp_path: Path, run: Run
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    path = folder / ("hematovision.json" if what == "card" else "a.weights.h5")
+    if endless == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(endless)
+    fill = {"tiny": tiny, "out": tmp_path / "out", "folder": folder}
+    result = run(*(part.format(path, **fill) for part in ASKED[what]))
+    assert result.status == 2 and result.out == ""
+    assert result.err.splitlines()[-1].startswith("error: ")
+    assert "not a regular file" in result.err

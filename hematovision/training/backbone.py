@@ -19,7 +19,7 @@ import numpy as np
 
 from hematovision.card import PRETRAINED, first_line
 from hematovision.console import UserError, quiet_stderr, say
-from hematovision.files import written_whole
+from hematovision.files import read_file, written_whole
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +72,7 @@ def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
         backbone(crops[:128].astype(np.float32) / 127.5 - 1, training=True)
         return fold_norms(backbone), "none: random weights"
     path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
+    digest = hashlib.sha256(read_file(path, "weights file")).hexdigest()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -84,7 +85,6 @@ def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
     if not all(np.isfinite(array).all() for array in backbone.get_weights()):
         raise UserError(f"{path}: it holds weights that are no numbers; get the file again")
     kind = "bundled" if weights == "bundled" else "file"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"
 
 
