@@ -52,6 +52,7 @@ from hematovision.findings import Example, Findings
 from hematovision.ground import place_background
 from hematovision.images import write_image
 from hematovision.labels import parse_renames, tell_counts
+from hematovision.named_cells import cut_to_named_cells
 from hematovision.packing import Crops, pack_fields, write_archive
 from hematovision.splits import assign_splits, mark_twins
 
@@ -292,6 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = choose_task(options, datasets)
     by_dataset = [read_fields(dataset, options.workers) for dataset in datasets]
     for dataset, read in zip(datasets, by_dataset, strict=True):
+        cut_to_named_cells(read, dataset.findings)
         settle_complete(dataset, read)
     fields, missing = join(datasets, by_dataset)
     findings = gather(datasets)

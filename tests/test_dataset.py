@@ -113,7 +113,8 @@ def draw_classes(root: Path, parts: dict[str, int]) -> Path:
             folder = root / part / label
             folder.mkdir(parents=True, exist_ok=True)
             for i in range(n):
-                write_png(folder / f"{label}_{part[:2]}{i}.png", draw_field(BOXES, seed=seed))
+                cell = draw_field(BOXES, seed=seed)[:100, :120]  # too small for a whole field
+                write_png(folder / f"{label}_{part[:2]}{i}.png", cell)
                 seed += 1
     return root
 
@@ -129,7 +130,7 @@ def test_a_folder_a_class_is_read_whole_and_its_split_kept(tmp_path: Path, run: 
     assert {n[-7:-5] for n in arrays["source_test"].tolist()} == {"TE"}
     assert len(arrays["source_test"]) == 6
     assert len(arrays["source_train"]) + len(arrays["source_val"]) == 16
-    assert arrays["box_test"].tolist() == [[0, 0, 240, 180]] * 6
+    assert arrays["box_test"].tolist() == [[0, 0, 120, 100]] * 6
     assert set(arrays["field_complete_test"].tolist()) == {""}
 
 
