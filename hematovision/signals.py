@@ -68,9 +68,22 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        # A library in C that was being imported makes an error of its own of a signal.
+        if stopped := find_stopped(error):
+            raise stopped from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def find_stopped(error: BaseException) -> Stopped | None:
+    """The signal that an error comes of, if one does."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, Stopped):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def is_script() -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from drawing import BOXES, Box, draw_field, voc_xml
 from driver import CHROMIUM, FLAGS, WIDTHS, Page
+from filelock import FileLock
 
 from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
@@ -223,11 +225,12 @@ class SampleRun(NamedTuple):
         """The model with the bundled network for fields in place of its own, which has seen the
         sample once and takes seconds to find out that it can't tell how large cells are."""
         folder = self.folder.with_name(f"{self.folder.name}_judged")
-        if not folder.exists():
-            shutil.copytree(self.model, folder)
-            shutil.copy(PRETRAINED / f"{FIELDS_NAME}.tflite", folder)
-            card = read_model_card(folder) | {"fields": read_model_card(PRETRAINED)["fields"]}
-            (folder / "hematovision.json").write_text(json.dumps(card))
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                shutil.copytree(self.model, folder)
+                shutil.copy(PRETRAINED / f"{FIELDS_NAME}.tflite", folder)
+                card = read_model_card(folder) | {"fields": read_model_card(PRETRAINED)["fields"]}
+                (folder / "hematovision.json").write_text(json.dumps(card))
         return folder
 
 
@@ -243,15 +246,33 @@ def run_sample(folder: Path, task: str, field_epochs: int) -> SampleRun:
 
 
 @pytest.fixture(scope="session")
-def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """Archive and model of the sample, binary: 64 pixels, one epoch of crops, one of fields."""
-    return run_sample(tmp_path_factory.mktemp("binary"), "binary", 1)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of pytest have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+def run_sample_once(folder: Path, task: str, field_epochs: int) -> SampleRun:
+    """`run_sample` by the process that comes first; the others wait for it."""
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            folder.mkdir()
+            outcomes = run_sample(folder, task, field_epochs)[1:]
+            folder.with_suffix(".json").write_text(json.dumps(outcomes))
+        outcomes = json.loads(folder.with_suffix(".json").read_text())
+    return SampleRun(folder, *(Outcome(*outcome) for outcome in outcomes))
 
 
 @pytest.fixture(scope="session")
-def multiclass_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
+def sample_run(shared_folder: Path) -> SampleRun:
+    """Archive and model of the sample, binary: 64 pixels, one epoch of crops, one of fields."""
+    return run_sample_once(shared_folder / "binary", "binary", 1)
+
+
+@pytest.fixture(scope="session")
+def multiclass_run(shared_folder: Path) -> SampleRun:
     """The same with four classes, and without whole fields."""
-    return run_sample(tmp_path_factory.mktemp("multiclass"), "multiclass", 0)
+    return run_sample_once(shared_folder / "multiclass", "multiclass", 0)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import socket
 import sys
 import warnings
@@ -174,14 +175,26 @@ def convert(model: keras.Model, half: bool = True) -> bytes:
 def save_keras(model: keras.Model, path: Path) -> None:
     """Write a .keras file whose bytes hang on the model alone, not on the hour of its saving.
 
-    Whole or not at all. Keras stamps the time into the metadata and on each member of the zip.
+    Whole or not at all. Keras stamps the time into the metadata and on each member of the zip, and
+    numbers what layers share by where it lies in memory.
     """
     with written_whole(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary) as stamped:
             members = {name: stamped.read(name) for name in stamped.namelist()}
+        members["config.json"] = number_anew(members["config.json"])
         about = json.loads(members["metadata.json"])
         members["metadata.json"] = json.dumps(about | {"date_saved": ""}).encode()
         with zipfile.ZipFile(temporary, "w") as plain:
             for name, data in members.items():
                 plain.writestr(zipfile.ZipInfo(name), data)
+
+
+def number_anew(config: bytes) -> bytes:
+    """A Keras model's configuration with its shared objects numbered as they come."""
+    numbers: dict[bytes, int] = {}
+
+    def rename(found: re.Match[bytes]) -> bytes:
+        return b"%s%d" % (found[1], numbers.setdefault(found[2], len(numbers)))
+
+    return re.sub(rb'("shared_object_id": )(\d+)', rename, config)
