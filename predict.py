@@ -34,7 +34,7 @@ from hematovision.batch import Batch
 from hematovision.card import choose_model, read_card, warn_of_demonstration
 from hematovision.cells import Cells
 from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, say, tell
+from hematovision.console import UserError, command, option, parse_options, say, say_once, tell
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.differential import add_types, count_types, format_differential, list_types
 from hematovision.files import describe_others, survey
@@ -44,6 +44,7 @@ from hematovision.surroundings import printable
 if TYPE_CHECKING:
     from hematovision.output_folder import OutputFolder
 
+SMALL, JPEG = 32, (".jpg", ".jpeg", ".jfif")  # pixels across a cell that JPEG does harm to
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
 
@@ -202,6 +203,13 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
                     f"warning: {path}: no size of red cells explains this field, the best is "
                     f"{scale.cell_px:.0f} pixels across: counts may be far off; state it with "
                     "--cell-size PX"
+                )
+            elif scale.cell_px < SMALL and path.suffix.lower() in JPEG:
+                say_once(
+                    f"notice: {path}: red cells are {scale.cell_px:.0f} pixels across; in a JPEG "
+                    "of so small cells some are missed (1 in 20 to 1 in 5): photograph closer, or "
+                    "save as PNG",
+                    "small cells",
                 )
             answer = describe_field(path, image, cells, detector)
             if classifier:

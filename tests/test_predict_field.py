@@ -206,3 +206,15 @@ def test_a_field_that_no_size_of_cells_explains_is_warned_of(tmp_path: Path, cou
     error = count(tmp_path / "blobs.png").err
     assert "warning: " in error and "--cell-size" in error
     assert "warning: " not in count(tmp_path / "blobs.png", "--cell-size", 40).err
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.jpg", True), ("b.png", False)])
+def test_that_jpeg_costs_small_cells_is_said_once(
+    name: str, told: bool, tmp_path: Path, count: Run
+) -> None:
+    field = read_image(EXAMPLES / "field.jpg")
+    field = cv2.resize(field, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    paths = [write_png(tmp_path / f"{i}{name}", field) for i in range(2)]
+    error = count(*paths).err
+    assert error.count("in a JPEG of so small cells") == told
+    assert "JPEG" not in count(EXAMPLES / "field.jpg").err
