@@ -40,6 +40,7 @@ from hematovision.differential import add_types, count_types, format_differentia
 from hematovision.files import describe_others, survey
 from hematovision.images import read_image
 from hematovision.surroundings import printable
+from hematovision.tiles import check_tiles
 
 if TYPE_CHECKING:
     from hematovision.output_folder import OutputFolder
@@ -190,7 +191,14 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
     widths = [max(len(label), 5) + 2 for label in detector.labels]
     first = max(len(printable(path)) for path in (*images, "all")) + 1
     totals: list[list[int]] = []
-    batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
+
+    def look(path: Path) -> tuple[Path, np.ndarray]:
+        image = read_image(path)
+        if options.cell_size:
+            check_tiles(path, image, options.cell_size)
+        return path, image
+
+    batch = Batch(look, images, 1, notices)
     with contextlib.ExitStack() as stack:
         target = None
         for path, image in batch:

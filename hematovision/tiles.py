@@ -10,16 +10,19 @@ al., 2020).
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from hematovision.cells import Cells
+from hematovision.console import UserError
 from hematovision.frame import QUARTER
 from hematovision.images import resize
 
 CELL = 80  # pixels across a red cell, as the network sees it
 TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
+MOST_TILES = 5000
 SAME_CELL = 0.6  # intersection over union from which two boxes of a label are one cell
 
 # Maps a picture (h, w, 3) uint8, multiples of 32, to heat (h / 4, w / 4, k) and reach
@@ -82,6 +85,16 @@ def find_cells(
             found.append(cells._replace(box=box).pick(own))
     cells = Cells(*map(np.concatenate, zip(*found, strict=True)))
     return cells.pick(np.argsort(-cells.probability, kind="stable"))
+
+
+def check_tiles(path: Path, image: np.ndarray, cell_px: float) -> None:
+    """UserError where a field (h, w, 3) would be looked at in more than MOST_TILES tiles: hours."""
+    rows, columns = (len(spread_tiles(length, CELL / cell_px)) for length in image.shape[:2])
+    if rows * columns > MOST_TILES:
+        raise UserError(
+            f"{path}: {image.shape[1]} x {image.shape[0]} pixels with red cells of {cell_px:g}: "
+            f"{rows * columns:,} tiles to look at, over {MOST_TILES:,}; cut the picture into parts"
+        )
 
 
 def spread_tiles(length: int, scale: float) -> list[tuple[tuple[int, int], tuple[float, float]]]:
