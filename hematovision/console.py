@@ -105,6 +105,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
+        SAID.clear()
         with settled():
             try:
                 with stoppable():
