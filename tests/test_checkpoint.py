@@ -81,16 +81,16 @@ def test_cells_found_on_the_way_come_back() -> None:
 
 @pytest.fixture(scope="module")
 def few_fields(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny archive with eight fields a split."""
+    """The tiny archive with three fields a split."""
     arrays = load(tiny)
     for split in ("train", "val", "test"):
-        end = arrays[f"field_end_{split}"][:8]
-        boxes = arrays[f"field_index_{split}"] < 8
+        end = arrays[f"field_end_{split}"][:3]
+        boxes = arrays[f"field_index_{split}"] < 3
         for key in ("index", "box", "label"):
             arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][boxes]
         for key in ("lab", "complete"):
-            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][:8]
-        arrays[f"field_{split}"] = arrays[f"field_{split}"][:8]
+            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][:3]
+        arrays[f"field_{split}"] = arrays[f"field_{split}"][:3]
         arrays[f"field_file_{split}"] = arrays[f"field_file_{split}"][: end[-1]]
         arrays[f"field_end_{split}"] = end
     path = tmp_path_factory.mktemp("few") / "few.npz"
