@@ -39,7 +39,7 @@ def start_tensorflow(seed: int) -> None:
         try:
             import keras
             import tensorflow as tf
-        except (ValueError, AttributeError, OSError) as error:
+        except (ValueError, AttributeError, AssertionError, OSError) as error:
             raise UserError(
                 f"Keras: can't start ({first_line(error)}); mend or remove keras.json in its folder"
             ) from None
