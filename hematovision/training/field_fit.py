@@ -18,7 +18,7 @@ from hematovision.archive import FieldSplit
 from hematovision.card import seal
 from hematovision.cells import is_rbc, is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
-from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
+from hematovision.detector import NAME, find_in_field, run_network
 from hematovision.frame import QUARTER
 from hematovision.litert import Network
 from hematovision.taxonomy import lineage
@@ -28,6 +28,7 @@ from hematovision.training.calibration import check_loss
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
+    MIN_SHOWN,
     WINDOWS,
     ViewInputs,
     cut_cells,
@@ -296,7 +297,7 @@ def fit_detector(
     run = partial(run_network, Network(exported))
     held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels)
     found = [
-        find_in_field(run, f.image(), typical, np.zeros(len(labels)), f.cell_px)
+        find_in_field(run, f.image(), np.zeros(len(labels)), f.cell_px)
         for f in progress(held_out, len(held_out), "thresholds")
     ]
     thresholds = choose_thresholds(found, held_out, len(labels))

@@ -201,14 +201,14 @@ def shade(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def coarsen(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.ndarray:
     """A picture (h, w, 3) uint8 as a camera of fewer pixels takes it, at its size again.
 
-    A red cell, `cell_px` across, is left 14 pixels or more; some pictures are compressed there.
+    A red cell, `cell_px` across, is left 14 pixels or more; most pictures are compressed there.
     """
     height, width = image.shape[:2]
     pixels = np.exp(rng.uniform(np.log(min(14, 0.9 * cell_px)), np.log(0.9 * cell_px)))
     share = pixels / cell_px
     small = resize(image, max(8, round(width * share)), max(8, round(height * share)))
-    if rng.random() < 0.5:
-        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 95))
+    if rng.random() < 0.7:
+        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))
         small = cv2.imdecode(cv2.imencode(".jpg", small, quality)[1], cv2.IMREAD_COLOR)
     method = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
     return cv2.resize(small, (width, height), interpolation=method)
