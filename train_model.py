@@ -40,7 +40,7 @@ from hematovision.archive import (
 )
 from hematovision.card import KIND_THRESHOLD, NAME, PRETRAINED, list_versions, read_card, seal
 from hematovision.cells import BACKGROUND
-from hematovision.classifier import ask_network, decide
+from hematovision.classifier import ask_network, decide, settle_kinds
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
@@ -171,10 +171,12 @@ def calibrate(
 ) -> Calibration:  # fmt: skip
     """Check the export and choose where to decide, on the validation crops: `val` as they are,
     which come first in `viewed`, and views of them."""
-    proba, novelty = ask_network(ThreadedNetwork(exported), viewed.X)
+    network = ThreadedNetwork(exported)
+    proba, novelty = ask_network(network, viewed.X)
     threshold = choose_threshold(proba[:, 1], viewed.y == 1) if task == "binary" else None
     plain = proba[: len(val.y)]
-    predicted = decide(plain, classes, threshold, KIND_THRESHOLD)
+    settled = settle_kinds(network, val.X, plain, classes) if threshold is None else plain
+    predicted = decide(settled, classes, threshold, KIND_THRESHOLD)
     check_learnt(val.y, lift(predicted, val.y, classes), len(classes))
     return Calibration(
         temperature,
@@ -182,7 +184,7 @@ def calibrate(
         KIND_THRESHOLD,
         choose_novelty(novelty[viewed.label != BACKGROUND]),
         check_export(ask_keras(model, val.X), plain),
-        score_validation(plain, val.y, predicted, classes),
+        score_validation(settled, val.y, predicted, classes),
     )
 
 
