@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 FOLDS = 3  # each costs another training
-MOST = 20  # different pictures that are dealt to folds rather than split
+MOST = 5  # different pictures that `auto` deals to folds rather than splits
 FOLDER = "fold_"  # with its number, holds the model of a fold
 LEAST = 3  # different pictures, below which nothing can be held out
 
