@@ -35,13 +35,13 @@ from hematovision.archive import (
     load_archive,
     place,
 )
-from hematovision.card import choose_model, list_versions
+from hematovision.card import choose_model, list_versions, read_card
 from hematovision.classifier import Classifier
 from hematovision.console import UserError, command, option, parse_options, say
-from hematovision.detector import Detector
-from hematovision.evaluation.field_scores import ask_fields, measure_fields
+from hematovision.evaluation.field_scores import measure_fields
+from hematovision.evaluation.fold_answers import ask_by_fold, ask_fields_by_fold, find_folds
 from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
-from hematovision.evaluation.measure import ask, at_detail, compare, measure
+from hematovision.evaluation.measure import at_detail, compare, measure
 from hematovision.evaluation.report import (
     clean,
     draw_worst_fields,
@@ -78,7 +78,11 @@ class Options:
 
 def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
     """How many test fields the model was trained on, or on a twin of, with a warning where there
-    are any."""
+    are any. None, where networks that weren't stand beside it and answer."""
+    models, _ = find_folds(name, archive, archive.fields["test"].name)
+    if models:
+        say(f"{name}: each field is scored by that of {len(models)} folds that hasn't learnt it")
+        return 0
     seen = len(find_seen_fields(archive.metadata, classifier.card, ["test"]))
     twins = find_seen_twins(archive.metadata, classifier.card, ["test"])
     if seen:
@@ -185,15 +189,20 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"{found['crops']} crops, {100 * found['untyped_share']:.1f} % left without a type"
         )
     if metrics["whole_fields"]:
-        lines.append(
+        beside = ((other or {}).get("whole_fields") or {}).get("labels", {})
+        head = (
             f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
             f"{'fields':>8}"
         )
+        lines.append(head + (f"{'second: AP50':>15}{'counted':>9}" if beside else ""))
         for label, row in metrics["whole_fields"]["labels"].items():
-            lines.append(
+            line = (
                 f"{label:<14}{value(row['ap50']):>8}{value(row['ap50_95']):>9}"
                 f"{row['counted']:>9}{row['annotated']:>11}{row['fields']:>8}"
             )
+            if label in beside:
+                line += f"{value(beside[label]['ap50']):>15}{beside[label]['counted']:>9}"
+            lines.append(line)
     return "\n".join(lines)
 
 
@@ -235,17 +244,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     target = options.output_dir or place("report", archive.metadata)
     check_writable(target)
-    answers = at_detail(ask(classifier, test.X, options.workers), y, classifier.classes)
+    asked = archive, path, classifier, test, options.workers
+    answers = at_detail(ask_by_fold(folder, *asked), y, classifier.classes)
     comparison, whole_fields, worst = None, None, []
     if options.compare:
         second, split = match_second(options.compare, archive, path, classifier.classes, len(y))
-        others = at_detail(ask(second, split.X, options.workers), y, second.classes)
+        asked = archive, path, second, split, options.workers
+        others = at_detail(ask_by_fold(options.compare, *asked), y, second.classes)
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
     if "fields" in card:
-        found = ask_fields(Detector.load(folder, card, options.workers), fields)
+        found = ask_fields_by_fold(folder, archive, options.workers)
         whole_fields = measure_fields(found)
         worst = draw_worst_fields(whole_fields, found, fields)
+    if comparison and "fields" in read_card(options.compare):
+        found = ask_fields_by_fold(options.compare, archive, options.workers)
+        comparison["whole_fields"] = measure_fields(found)
     shown = pick_shown(classifier, test, y, answers, options.seed, options.workers)
     metrics = clean(
         {

@@ -71,8 +71,10 @@ class Options:
         "RBC against the rest, or all labels (default: binary; multiclass where nothing is "
         "labelled RBC)",
     )
-    split: Literal["auto", "official", "random", "test"] = option(
-        "auto", "the dataset's own, 70/15/15 random, everything to test, or its own if it has one"
+    split: Literal["auto", "official", "random", "folds", "test"] = option(
+        "auto",
+        "the dataset's own, 70/15/15 random, folds (every field is trained on, and tested by a "
+        "model that hasn't seen it), all to test, or its own if it has one, folds up to 5 fields",
     )
     labels: str | None = option(
         None, 'rename labels, or drop them: "0=RBC,1=WBC,debris="', metavar="OLD=NEW,..."
@@ -185,8 +187,9 @@ def check_classes(
             if name not in named[split] and (how != "test" or task == "binary"):
                 raise UserError(
                     f"class {name}: {everything[name]} example(s) in all, none in {split}: too few "
-                    f"to split; classes found: {tell_counts(everything)}; add fields of it with an "
-                    "annotation (XML, JSON, TXT) or pictures in a folder per class, drop or rename "
+                    f"to split (--split folds needs no more); classes found: "
+                    f"{tell_counts(everything)}; add fields of it with an annotation "
+                    "(XML, JSON, TXT) or pictures in a folder per class, drop or rename "
                     f"labels with --labels, or try another --split or --seed "
                     f"({findings.tell_why()})"
                 )
@@ -211,7 +214,7 @@ def describe(
 ) -> dict[str, Any]:
     """The archive's metadata: what it was made of, by which options, and what was left out."""
     listing = "".join(f"{f.digest}  {f.name}\n" for f in fields)
-    by_split = {s: [f for f in fields if f.split == s] for s in SPLITS}
+    by_split = {s: [f for f in fields if f.is_in(s)] for s in SPLITS}
     complete: dict[str, set[str]] = {}
     for f in fields:
         complete.setdefault(f.lab, set(f.complete)).intersection_update(f.complete)
@@ -221,6 +224,7 @@ def describe(
         "seed": options.seed,
         "split": " and ".join(dict.fromkeys(ways.values())),
         "split_by_lab": ways,
+        "folds": {f.name: f.fold for f in by_split["train"] if f.fold is not None},
         "background": options.background,
         "fields": {s: len(by_split[s]) for s in SPLITS},
         "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
@@ -241,7 +245,7 @@ def summarise(metadata: dict, findings: Findings, output: Path, seconds: float) 
     classes = list(counts["train"])
     width = max(len(s) for s in (*classes, *metadata["boxes"], "fields")) + 2
     lines = [
-        f"{sum(metadata['fields'].values())} fields, "
+        f"{len(metadata['folds']) or sum(metadata['fields'].values())} fields, "
         + ", ".join(f"{n} {label}" for label, n in metadata["boxes"].items())
         + f" boxes ({metadata['split']} split, {metadata['task']})"
     ]
@@ -250,6 +254,12 @@ def summarise(metadata: dict, findings: Findings, output: Path, seconds: float) 
     for name in ("fields", *classes):
         row = [metadata["fields"][s] if name == "fields" else counts[s][name] for s in SPLITS]
         lines.append(name.ljust(width) + "".join(str(n).rjust(8) for n in row))
+    if metadata["folds"]:
+        dealt = sorted(Counter(metadata["folds"].values()).values())
+        lines.append(
+            f"few fields: all are trained on, and tested in {len(dealt)} folds of "
+            f"{', '.join(map(str, dealt))}, each by a model that hasn't seen it"
+        )
     size = output.stat().st_size / 1e6
     lines.append(f"{output}: {size:.1f} MB, {seconds:.1f} s")
     return "\n".join(lines)
@@ -305,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arrays: dict[str, Any] = {}
     for split in SPLITS:
-        of_split = [f for f in fields if f.split == split]
+        of_split = [f for f in fields if f.is_in(split)]
         arrays |= build_split(of_split, split, task, options, findings)
     named = {s: name_classes(arrays[f"label_{s}"], task) for s in SPLITS}
     classes = check_classes(named, task, options.split, findings)

@@ -25,48 +25,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hematovision.archive import (
-    Archive,
-    Split,
-    choose_archive,
-    find_seen_fields,
-    leave_out,
-    load_archive,
-    place,
-)
-from hematovision.card import KIND_THRESHOLD, NAME, PRETRAINED, list_versions, read_card, seal
-from hematovision.cells import BACKGROUND
-from hematovision.classifier import ask_network, decide, settle_kinds
+from hematovision.archive import Archive, choose_archive, leave_out, load_archive, place
+from hematovision.card import NAME, list_versions, seal
+from hematovision.classifier import ask_network
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
 from hematovision.files import check_writable, write_csv, write_text, written_whole
+from hematovision.folds import read_folds
 from hematovision.litert import ThreadedNetwork
-from hematovision.taxonomy import lift
-from hematovision.training.backbone import (
-    build_backbone,
-    convert,
-    free_size,
-    save_keras,
-    start_tensorflow,
-)
-from hematovision.training.calibration import (
-    check_learnt,
-    choose_novelty,
-    choose_threshold,
-    fit_temperature,
-)
+from hematovision.training import crop_course, field_course
+from hematovision.training.backbone import convert, free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
-from hematovision.training.crop_fit import (
-    encode_annotated,
-    fine_tune,
-    fit_heads,
-    make_validation,
-)
+from hematovision.training.crop_course import fit_crops, pack_crops
 from hematovision.training.crop_network import (
     ask_keras,
     assemble,
@@ -74,8 +49,23 @@ from hematovision.training.crop_network import (
     check_export,
     merge_leaves,
 )
-from hematovision.training.field_fit import fit_detector
-from hematovision.training.views import add_views
+from hematovision.training.field_course import learn_fields
+from hematovision.training.fold_models import write_fold_models
+from hematovision.training.start import (
+    KnownModel,
+    Start,
+    choose_start,
+    join_origin,
+    start_backbone,
+    take_in,
+    tell_labels,
+)
+from hematovision.training.validation import (
+    Calibration,
+    answer_held_out,
+    calibrate,
+    settle_temperature,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -93,11 +83,20 @@ class Options:
         None, "folder for the trained model (default: model; demo/model where cells are drawn)"
     )
     weights: str = option(
-        "auto", "start from: auto, imagenet, bundled, none, or a MobileNetV2 weights file"
+        "auto",
+        "start from: auto, bundled or a folder with a trained model (goes on from it), imagenet, "
+        "none, or a MobileNetV2 weights file",
     )
-    epochs: int = option(4, "passes over the training crops while fine-tuning", low=0, high=1000)
-    field_epochs: int = option(
-        24, "passes over the training fields to learn to find cells in them (0: don't)",
+    epochs: int | None = option(
+        None,
+        "passes over the training crops while fine-tuning (default: 4; from a trained model as "
+        "many as make 60 steps)",
+        low=0, high=1000,
+    )  # fmt: skip
+    field_epochs: int | None = option(
+        None,
+        "passes over the training fields to learn to find cells in them, 0: don't (default: 24; "
+        "from a trained model 2, or as many as make 50 steps)",
         low=0, high=1000,
     )  # fmt: skip
     leave_out: str | None = option(
@@ -120,27 +119,20 @@ class Clock:
         self._last = now
 
 
-def check_archive(archive: Archive, path: Path) -> None:
-    """UserError where the splits or classes can't be trained on."""
+def check_archive(archive: Archive, path: Path, model: KnownModel | None) -> None:
+    """UserError where the splits or classes can't be trained on. A class that a model knows needs
+    no example."""
+    known = set() if model is None else {*model.leaves, *model.card["classes"], "Other"}
     for name, split in archive.splits.items():
         count = np.bincount(split.y, minlength=len(archive.classes))
-        if count.min() == 0:
-            missing = archive.classes[int(count.argmin())]
+        missing = [c for c, n in zip(archive.classes, count, strict=True) if n == 0]
+        if len(split.y):
+            missing = [c for c in missing if c not in known]
+        if missing:
             raise UserError(
-                f"{path}: no example of {missing} in its {name} split; try another --split of "
-                "preprocess_data.py"
+                f"{path}: no example of {missing[0]} in its {name} split; try another --split of "
+                "preprocess_data.py, or go on from a model that knows it (--weights)"
             )
-
-
-class Calibration(NamedTuple):
-    """What the validation split settled, once the network was fitted."""
-
-    temperature: float  # divides the logits
-    threshold: float | None  # of RBC's probability, in the binary task
-    kind_threshold: float  # share of its parent's probability from which a kind is named
-    novelty_threshold: float  # above it, a picture is unlike any cell
-    export_difference: float  # largest, of a probability between the Keras model and the export
-    validation: dict[str, float]  # figures of the card
 
 
 def describe_start(options: Options, archive: Archive, origin: str) -> dict[str, Any]:
@@ -150,68 +142,13 @@ def describe_start(options: Options, archive: Archive, origin: str) -> dict[str,
     return {**asked, "archive": archive.digest, "origin": origin, "versions": versions}
 
 
-def find_leaks(origin: str, metadata: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What starting from the bundled backbone implies: digests of the fields it was trained on,
-    and a notice where the archive's held-out fields are among them."""
-    if not origin.startswith("bundled"):
-        return [], []
-    card = read_card(PRETRAINED)
-    seen = find_seen_fields(metadata, card)
-    if not seen:
-        return card["training_fields"], []
-    return card["training_fields"], [
-        f"{len(seen)} validation or test fields of this archive (such as {seen[0]}) were among the "
-        "training fields of the bundled backbone: figures on them flatter"
-    ]
-
-
-def calibrate(
-    model: keras.Model, exported: bytes, temperature: float, val: Split, viewed: Split,
-    classes: Sequence[str], task: str,
-) -> Calibration:  # fmt: skip
-    """Check the export and choose where to decide, on the validation crops: `val` as they are,
-    which come first in `viewed`, and views of them."""
-    network = ThreadedNetwork(exported)
-    proba, novelty = ask_network(network, viewed.X)
-    threshold = choose_threshold(proba[:, 1], viewed.y == 1) if task == "binary" else None
-    plain = proba[: len(val.y)]
-    settled = settle_kinds(network, val.X, plain, classes) if threshold is None else plain
-    predicted = decide(settled, classes, threshold, KIND_THRESHOLD)
-    check_learnt(val.y, lift(predicted, val.y, classes), len(classes))
-    return Calibration(
-        temperature,
-        threshold,
-        KIND_THRESHOLD,
-        choose_novelty(novelty[viewed.label != BACKGROUND]),
-        check_export(ask_keras(model, val.X), plain),
-        score_validation(settled, val.y, predicted, classes),
-    )
-
-
-def score_validation(
-    proba: np.ndarray, y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
-) -> dict[str, float]:
-    """The validation figures of the model card; those of the test split are evaluate_model.py's.
-
-    Each answer is taken at the level of detail that was annotated.
-    """
-    from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
-
-    predicted = lift(predicted, y, classes)
-    return {
-        "accuracy": float((predicted == y).mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
-        "mcc": float(matthews_corrcoef(y, predicted)),
-        "log_loss": float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean()),
-        "crops": len(y),
-    }
-
-
 def describe_model(
     options: Options,
     archive: Archive,
     leaves: Sequence[str],
+    start: Start,
     origin: str,
+    epochs: int,
     exported: bytes,
     found: Calibration,
     fields_card: dict[str, Any] | None,
@@ -219,7 +156,8 @@ def describe_model(
 ) -> dict[str, Any]:
     """The model card: what the model is, what it was made of, how it did on held-out crops."""
     metadata = archive.metadata
-    seen_before, notices = find_leaks(origin, metadata)
+    learnt = metadata["field_sha256"]["train"]
+    looks = metadata.get("field_look", {}).get("train", {})
     card = {
         "classes": archive.classes,
         "image_size": metadata["image_size"],
@@ -228,27 +166,19 @@ def describe_model(
         "seal": seal(exported, archive.classes),
         "leaves": list(leaves),
         "weights": origin,
-        "notices": notices,
+        "notices": [],
         "demonstration": metadata.get("demonstration", False),
-        "epochs": options.epochs,
+        "epochs": epochs,
         "seed": options.seed,
         "archive_sha256": archive.digest,
         "dataset_sha256": metadata["dataset_sha256"],
         "counts": metadata["counts"],
         "seconds": seconds,
         "versions": list_versions(VERSIONED),
-        "training_fields": sorted({*metadata["field_sha256"]["train"].values(), *seen_before}),
-        "training_looks": list_looks(metadata, origin),
+        "training_fields": sorted(set(learnt.values())),
     }
+    card = join_origin(card, start, [look for name, look in looks.items() if name in learnt])
     return card if fields_card is None else card | {"fields": fields_card}
-
-
-def list_looks(metadata: dict[str, Any], origin: str) -> list[str]:
-    """What the training fields look like (see `twins`), those of the bundled backbone too."""
-    looks = metadata.get("field_look", {}).get("train", {})
-    before = read_card(PRETRAINED).get("training_looks", []) if origin[:7] == "bundled" else []
-    trained_on = metadata["field_sha256"]["train"]
-    return sorted({*(look for name, look in looks.items() if name in trained_on), *before})
 
 
 def write_model(
@@ -294,60 +224,70 @@ def main(argv: Sequence[str] | None = None) -> int:
     archive = load_archive(path, ["train", "val"])
     if options.leave_out is not None:
         archive = leave_out(archive, options.leave_out.split(","))
-    check_archive(archive, path)
     folder = options.output_dir or place("model", archive.metadata)
     check_writable(folder)
-    train, val = archive.splits["train"], archive.splits["val"]
-    leaves, members, val_members = encode_annotated(train, val)
+    start = choose_start(options.weights, archive.metadata)
+    model, folds = start.model, read_folds(archive.metadata)
+    check_archive(archive, path, model)
+    archive = take_in(archive, model)
+    crops = pack_crops(archive.splits["train"], archive.splits["val"], model)
+    epochs = crop_course.choose_epochs(options.epochs, len(crops.train.y), model)
+    field_epochs = field_course.choose_epochs(
+        options.field_epochs, len(archive.fields["train"].name), model
+    )
     clock("load archive")
 
     start_tensorflow(options.seed)
     clock("start TensorFlow")
-    backbone, origin = build_backbone(options.weights, train.X)
+    backbone, origin = start_backbone(start, crops.train.X)
     say(f"weights: {origin}")
-    for notice in find_leaks(origin, archive.metadata)[1]:
+    for notice in start.notices:
         say(f"warning: {notice}")
-    field_backbone = free_size(backbone) if options.field_epochs else None
-    network = build_crop_network(backbone, len(leaves))
+    if model is not None:
+        say(tell_labels(np.unique(crops.train.label).tolist(), model))
+    field_backbone = free_size(backbone) if field_epochs and not (model and model.fields) else None
+    network = build_crop_network(backbone, len(crops.leaves))
     checkpoint = Checkpoint(folder, describe_start(options, archive, origin), options.resume)
     clock("build")
 
-    validate = make_validation(network, val.X, val_members)
-    history = fit_heads(network, train, members, validate, options.seed)
-    clock("fit heads")
-    history += fine_tune(
-        network, train, members, validate, options.epochs, options.seed, checkpoint
-    )
-    clock("fine-tune")
-
-    # On the validation crops as they are a good model makes next to no mistake to learn from.
-    viewed = add_views(val, [options.seed, 1])
-    temperature = fit_temperature(network.ask(viewed.X)[0], np.tile(val_members, (2, 1)))
+    fit = fit_crops(network, crops, model, folds, epochs, options.seed, checkpoint)
+    clock("fit crops")
+    temperature = settle_temperature(fit, crops.val_members, model)
     task = archive.metadata["task"]
-    merge = merge_leaves(leaves, archive.classes, task)
-    model = assemble(network, temperature, merge)
-    clock("calibrate")
-    exported = convert(model)
+    merge = merge_leaves(crops.leaves, archive.classes, task)
+    assembled = assemble(network, temperature, merge)
+    exported = convert(assembled)
     clock("export")
     try:
-        found = calibrate(model, exported, temperature, val, viewed, archive.classes, task)
+        asked = ThreadedNetwork(exported)
+        proba, novelty = ask_network(asked, (crops.val if folds else fit.viewed).X)
+        difference = check_export(ask_keras(assembled, crops.val.X), proba[: len(crops.val.y)])
+        if folds:  # that network has learnt from what it was asked
+            proba, novelty = answer_held_out(fit, temperature, merge)
+        found = calibrate(
+            proba, novelty, temperature, difference, crops.val, fit.viewed, archive.classes, task,
+            model,
+        )  # fmt: skip
     except UserError:
         checkpoint.clear()  # to go on from there would end here again
         raise
     clock("check export")
 
-    networks, fields_card = {NAME: (model, exported)}, None
-    if field_backbone is not None:
-        networks[FIELDS_NAME], fields_card, learnt = fit_detector(
-            field_backbone, archive.fields["train"], archive.fields["val"],
-            options.field_epochs, options.seed, checkpoint,
+    networks, learnt = {NAME: (assembled, exported)}, None
+    if field_epochs:
+        learnt = learn_fields(
+            field_backbone, archive.fields["train"], archive.fields["val"], model, folds,
+            field_epochs, options.seed, checkpoint,
         )  # fmt: skip
-        history += learnt
+        networks[FIELDS_NAME] = learnt.network, learnt.exported
         clock("learn fields")
+    history = [*fit.history, *(learnt.history if learnt else [])]
     card = describe_model(
-        options, archive, leaves, origin, exported, found, fields_card, clock.seconds
-    )
+        options, archive, crops.leaves, start, origin, epochs, exported, found,
+        learnt.card if learnt else None, clock.seconds,
+    )  # fmt: skip
     write_model(folder, networks, card, history)
+    write_fold_models(folder, network, fit, learnt, temperature, merge, card, archive.metadata)
     checkpoint.clear()
     print(format_summary(card, folder))
     return 0

@@ -56,6 +56,11 @@ class Field:
     split: str = ""  # train, val, test, or "" for none
     given: str = ""  # the split that its folder or annotation names
     listed: str = ""  # the split that its dataset's official lists name
+    fold: int | None = None  # of few fields, which are in every split, see `folds`
+
+    def is_in(self, split: str) -> bool:
+        """Whether it is in a split: one of few fields is in all of them."""
+        return self.split == split or (bool(self.split) and self.fold is not None)
 
 
 # --- open -----------------------------------------------------------------------------------------

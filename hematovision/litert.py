@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from hematovision.console import quiet_stderr
 
 MOST_SHAPES = 4  # of inputs, for which an interpreter is kept
+NUMBERED = re.compile(r"_\d+$")  # what the export adds to a layer's name
 
 
 class Network:
@@ -71,3 +73,45 @@ class ThreadedNetwork:
         if not hasattr(self._local, "network"):
             self._local.network = Network(self._model)
         return self._local.network
+
+
+def read_weights(model: bytes) -> dict[str, tuple[np.ndarray, ...]]:
+    """The weights in a .tflite by the name of their layer, as Keras's layers hold them: kernel and,
+    where there is one, bias, float32.
+
+    Of convolutions, depthwise ones and dense layers, in no order. ValueError or LookupError where
+    `model` is damaged.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    operators = schema.BuiltinOperator
+    weighted = {operators.CONV_2D, operators.DEPTHWISE_CONV_2D, operators.FULLY_CONNECTED}
+    kinds = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+    whole = schema.Model.GetRootAs(model, 0)
+    graph = whole.Subgraphs(0)
+    codes = [whole.OperatorCodes(i).BuiltinCode() for i in range(whole.OperatorCodesLength())]
+    steps = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    stored = {
+        step.Outputs(0): step.Inputs(0)
+        for step in steps
+        if codes[step.OpcodeIndex()] == operators.DEQUANTIZE
+    }  # what is in half precision is made float32 on the way to where it's used
+
+    def read(index: int) -> np.ndarray:
+        tensor = graph.Tensors(stored.get(index, index))
+        data = whole.Buffers(tensor.Buffer()).DataAsNumpy()
+        if tensor.Type() not in kinds or not isinstance(data, np.ndarray):
+            raise ValueError("its weights are no floating point numbers")
+        array = data.view(kinds[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
+        return array.astype(np.float32)
+
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    for step in steps:
+        if codes[step.OpcodeIndex()] not in weighted:
+            continue
+        # "hematovision_1/upper_1/block_12_project_1/convolution1", of the layer before the last
+        *_, layer, _ = graph.Tensors(step.Inputs(1)).Name().decode().split("/")
+        kernel = np.moveaxis(read(step.Inputs(1)), 0, -1)  # LiteRT has outputs first
+        has_bias = step.InputsLength() > 2 and step.Inputs(2) >= 0
+        found[NUMBERED.sub("", layer)] = (kernel, *([read(step.Inputs(2))] if has_bias else []))
+    return found

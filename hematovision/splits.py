@@ -14,6 +14,7 @@ import numpy as np
 from hematovision.archive import SPLITS
 from hematovision.console import UserError
 from hematovision.findings import Example, Findings
+from hematovision.folds import LEAST, MOST, deal_folds
 from hematovision.twins import find_twins, link
 
 if TYPE_CHECKING:
@@ -106,6 +107,27 @@ def split_fields(
     return [SPLITS[part] for part in deal(fields, 2, seed)], "random"
 
 
+def deal_few(fields: Sequence[Field], how: str, seed: int) -> bool:
+    """Deal fields to folds where `auto` would have to split few of them, and say whether it did:
+    all are trained on, and each is tested by a model that hasn't seen it.
+
+    Raises UserError where there are too few even for that.
+    """
+    given = any(f.listed or f.given in ("val", "test") for f in fields)
+    pictures = len({f.group for f in fields})
+    if how not in ("auto", "folds") or (how == "auto" and (given or pictures > MOST)):
+        return False
+    if pictures < LEAST:
+        same = f", of {pictures} different pictures" if pictures < len(fields) else ""
+        raise UserError(
+            f"only {len(fields)} usable field(s){same}: to train on some and test on others "
+            f"wants at least {LEAST}; annotate more, or score a model on these with --split test"
+        )
+    for field, fold in zip(fields, deal_folds([f.group for f in fields], seed), strict=True):
+        field.split, field.fold = "train", fold
+    return True
+
+
 def mark_twins(fields: Sequence[Field], findings: Findings) -> None:
     """Note in each field the group of pictures that show the same, and say how many do."""
     pairs = find_twins([f.look for f in fields])
@@ -142,7 +164,13 @@ def assign_splits(
     out ("" for their split), and counted in `findings`.
     """
     ways: dict[str, str] = {}
-    for lab in dict.fromkeys(f.lab for f in fields):
+    labs = list(dict.fromkeys(f.lab for f in fields))
+    try:
+        if (len(labs) == 1 or how == "folds") and deal_few(fields, how, seed):
+            return dict.fromkeys(labs, "folds")
+    except UserError as error:
+        raise UserError(f"{labs[0]}: {error} ({findings.tell_why()})") from None
+    for lab in labs:
         members = [f for f in fields if f.lab == lab]
         try:
             home, ways[lab] = split_fields(members, how, missing.get(lab, ()), seed)

@@ -90,7 +90,8 @@ class Sample(NamedTuple):
         """Interval of a statistic (at `index`) of the crops `member`; None if they're too few."""
         if name not in self.draws or is_scarce(member, self.source):
             return None
-        return find_interval(self.draws[name][(slice(None), *index)])
+        fields = len(np.unique(self.source[member]))
+        return find_interval(self.draws[name][(slice(None), *index)], fields)
 
 
 def measure(

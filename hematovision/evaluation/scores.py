@@ -1,7 +1,7 @@
 """Scores: each figure for many weightings of the crops at once, bootstrap, intervals.
 
 Intervals are 95 % percentile bootstrap intervals over fields (Davison and Hinkley, 1997), since
-crops of one field are not independent.
+crops of one field are not independent; those of few fields are widened by Student's t.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ HEADLINE = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_a
             "average_precision", "mcc", "brier", "ece")  # fmt: skip
 OF_A_CLASS = ("precision", "recall", "f1", "roc_auc", "average_precision")
 FEWEST = 5  # examples below which no interval is given
+FEW_FIELDS = 20  # below so many, percentiles of the bootstrap claim to know too much
 # Where bands of curves are read off: closer where good models' curves bend.
 GRID = np.r_[0:0.1:0.002, 0.1:0.9:0.02, 0.9:1:51j].round(3)
 
@@ -176,11 +177,30 @@ def resample(
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
 
 
-def find_interval(values: np.ndarray | None) -> list[float] | None:
-    """2.5th and 97.5th percentile of (r,); None where most resamples gave no number."""
+def find_interval(
+    values: np.ndarray | None, fields: int | None = None, lowest: float = 0.0
+) -> list[float] | None:
+    """2.5th and 97.5th percentile of (r,); None where most resamples gave no number.
+
+    Drawn from few `fields` again and again, these lie too close: they are moved from their middle
+    as far as Student's t asks for so few, but not beyond `lowest` and what was reached, or 1. Three
+    or four fields that all say the same say nothing of how far others lie.
+    """
     if values is None or np.isfinite(values).sum() <= len(values) / 2:
         return None
-    return np.percentile(values[np.isfinite(values)], [2.5, 97.5]).tolist()
+    low, middle, high = np.percentile(values[np.isfinite(values)], [2.5, 50, 97.5]).tolist()
+    if fields is None or fields >= FEW_FIELDS:
+        return [low, high]
+    if fields < FEWEST and low == high:
+        return None
+    from scipy.stats import norm, t
+
+    wider = t.ppf(0.975, fields - 1) / norm.ppf(0.975) * math.sqrt(fields / (fields - 1))
+    least, most = min(lowest, low), max(1.0, high)
+    return [
+        max(least, middle - wider * (middle - low)),
+        min(most, middle + wider * (high - middle)),
+    ]
 
 
 def is_scarce(member: np.ndarray, source: np.ndarray) -> bool:
@@ -207,8 +227,13 @@ def find_intervals(
     Percentile bootstrap over clusters (Davison and Hinkley, 1997). None where a figure could not be
     computed in most resamples, or rests on too few examples.
     """
-    scarce = find_scarce(y, source, k)
-    return {n: None if n in scarce else find_interval(draws.get(n + suffix)) for n in HEADLINE}
+    scarce, fields = find_scarce(y, source, k), len(np.unique(source))
+
+    def find(name: str) -> list[float] | None:
+        lowest = -1.0 if suffix or name == "mcc" else 0.0
+        return find_interval(draws.get(name + suffix), fields, lowest)
+
+    return {name: None if name in scarce else find(name) for name in HEADLINE}
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

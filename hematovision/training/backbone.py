@@ -60,19 +60,18 @@ def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
     import keras
 
     shape = crops.shape[1:]
-    if weights in ("auto", "imagenet"):
-        backbone = fetch_imagenet(shape, required=weights == "imagenet")
+    if weights == "imagenet":
+        backbone = fetch_imagenet(shape)
         if backbone is not None:
             return fold_norms(backbone), "ImageNet, from Keras"
-        say("ImageNet weights can't be had here: starting from the bundled backbone instead")
-        weights = "bundled"
+        say("ImageNet weights can't be had from Keras here: taking those in the box")
     backbone = keras.applications.MobileNetV2(shape, include_top=False, weights=None)
     if weights == "none":
         for layer in backbone.layers:
             layer.momentum = 0.0
         backbone(crops[:128].astype(np.float32) / 127.5 - 1, training=True)
         return fold_norms(backbone), "none: random weights"
-    path = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
+    path = PRETRAINED / "backbone.weights.h5" if weights == "imagenet" else Path(weights)
     digest = hashlib.sha256(read_file(path, "weights file")).hexdigest()
     try:
         with warnings.catch_warnings():
@@ -81,15 +80,22 @@ def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
     except Exception as error:  # h5py and Keras raise nearly everything here
         raise UserError(
             f"{path}: no weights of MobileNetV2 ({first_line(error)}); --weights wants auto, "
-            "imagenet, bundled, none or a weights file of it, without top"
+            "imagenet, bundled, none, a weights file of it, without top, or a model's folder"
         ) from None
     if not all(np.isfinite(array).all() for array in backbone.get_weights()):
         raise UserError(f"{path}: it holds weights that are no numbers; get the file again")
-    kind = "bundled" if weights == "bundled" else "file"
+    kind = "ImageNet, in the box:" if weights == "imagenet" else "file"
     return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"
 
 
-def fetch_imagenet(shape: tuple[int, int, int], required: bool) -> keras.Model | None:
+def build_bare(shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """A folded MobileNetV2 whose weights are still to be set."""
+    import keras
+
+    return fold_norms(keras.applications.MobileNetV2(shape, include_top=False, weights=None))
+
+
+def fetch_imagenet(shape: tuple[int, int, int]) -> keras.Model | None:
     """MobileNetV2 with ImageNet weights from Keras's cache or download, or None without network."""
     import keras
 
@@ -100,13 +106,8 @@ def fetch_imagenet(shape: tuple[int, int, int], required: bool) -> keras.Model |
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return keras.applications.MobileNetV2(shape, include_top=False, weights="imagenet")
-    except Exception as error:  # Keras wraps whatever the network does in a bare Exception
-        if not required:
-            return None
-        raise UserError(
-            f"--weights imagenet: Keras could not fetch them ({first_line(error)}); "
-            "try --weights bundled, or the path of a weights file"
-        ) from None
+    except Exception:  # Keras wraps whatever the network does in a bare Exception
+        return None
     finally:
         socket.setdefaulttimeout(timeout)
 
@@ -147,10 +148,7 @@ def fold_norms(backbone: keras.Model) -> keras.Model:
 
 def free_size(backbone: keras.Model) -> keras.Model:
     """A copy of a folded backbone that takes pictures of any size, multiples of 32."""
-    import keras
-
-    free = keras.applications.MobileNetV2((None, None, 3), include_top=False, weights=None)
-    folded = fold_norms(free)
+    folded = build_bare((None, None, 3))
     folded.set_weights(backbone.get_weights())
     return folded
 

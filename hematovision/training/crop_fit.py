@@ -26,14 +26,16 @@ PLAIN = 0.15  # share of the crops that are shown as they are
 HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
 
 
-def encode_annotated(train: Split, val: Split) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The leaves among all annotated labels, whatever the task, and for both splits which of them
-    each crop may show: (n, leaves) bool.
+def encode_annotated(
+    train: Split, val: Split, known: Sequence[str] = ()
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The leaves among all annotated labels, whatever the task, and those `known` before; and for
+    both splits which of them each crop may show: (n, leaves) bool.
 
     "RBC or not" is easier to see for a network that knows what a white cell is. A label that
     training never saw, nor a kind of it, may be any that isn't red.
     """
-    leaves = find_leaves(np.unique(train.label).tolist())
+    leaves = find_leaves(sorted({*np.unique(train.label).tolist(), *known}))
     others = [not is_rbc(leaf) for leaf in leaves]
 
     def encode(split: Split) -> np.ndarray:
@@ -175,19 +177,21 @@ def fine_tune(
     epochs: int,
     seed: int,
     checkpoint: Checkpoint,
+    peak: float = RATE,
+    phase: str = "crops",
 ) -> list[dict[str, Any]]:
     """Fit upper blocks and heads, on new views each epoch; returns the history.
 
-    Adam with a short warm-up and a cosine down to nothing. Nothing is chosen by the validation
-    split here: the last epoch is the result. In the end the weights are rounded to half precision,
-    so that export changes no answer.
+    Adam with a short warm-up to `peak` and a cosine down to nothing. Nothing is chosen by the
+    validation split here: the last epoch is the result. In the end the weights are rounded to half
+    precision, so that export changes no answer.
     """
     import keras
 
     steps = epochs * -(-(len(members) + int(len(members) * STRANGERS)) // BATCH)
     warmup = steps // 12
     rate = keras.optimizers.schedules.CosineDecay(
-        RATE / 20, max(1, steps - warmup), alpha=0.01, warmup_target=RATE, warmup_steps=warmup
+        peak / 20, max(1, steps - warmup), alpha=0.01, warmup_target=peak, warmup_steps=warmup
     )
     network.trainer.compile(
         optimizer=keras.optimizers.Adam(rate, beta_2=0.99),
@@ -199,7 +203,7 @@ def fine_tune(
     )
     network.trainer.optimizer.build(network.trainer.trainable_variables)
     variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
-    reached = checkpoint.load("crops", variables)
+    reached = checkpoint.load(phase, variables)
     history = reached.history if reached else []
     for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         start = time.perf_counter()
@@ -215,7 +219,7 @@ def fine_tune(
         row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
         history.append(row | {"seconds": time.perf_counter() - start})
         say_epoch(history[-1])
-        checkpoint.save("crops", epoch, variables, history)
+        checkpoint.save(phase, epoch, variables, history)
     for layer in (*network.upper.layers, network.head, network.novelty):
         set_half(layer, *layer.get_weights())
     return history

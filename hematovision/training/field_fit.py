@@ -51,17 +51,21 @@ MOST_JUDGES = 100  # fields of a laboratory that thresholds are chosen on
 MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
 
 
-def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
+def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) -> keras.Model:
     """Pictures (n, h, w, 3) in [0, 255] to heat and reach, joined: (n, h / 4, w / 4, labels + 4).
 
-    `backbone`: MobileNetV2 with its normalizations folded (`train_model.fold_norms`), any size.
+    `backbone`: MobileNetV2 with its normalizations folded (`backbone.fold_norms`), any size.
+    `norms`: whether the layers above it have any; a trained network's are folded.
     """
     import keras
     from keras import layers, ops
 
+    def mix(x: Any, size: int) -> Any:
+        x = layers.Conv2D(CHANNELS, size, padding="same", use_bias=not norms)(x)
+        return layers.BatchNormalization(momentum=0.97)(x) if norms else x
+
     def block(x: Any, size: int) -> Any:
-        x = layers.Conv2D(CHANNELS, size, padding="same", use_bias=False)(x)
-        return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(x))
+        return layers.ReLU()(mix(x, size))
 
     frozen = True
     for layer in backbone.layers:
@@ -73,9 +77,7 @@ def build_field_network(backbone: keras.Model, labels: int) -> keras.Model:
     *finer, coarsest = features(pictures / 127.5 - 1.0)
     x = block(coarsest, 1)
     for stage in reversed(finer):
-        across = layers.Conv2D(CHANNELS, 1, use_bias=False)(stage)
-        across = layers.BatchNormalization(momentum=0.97)(across)
-        x = block(layers.UpSampling2D()(x) + across, 3)
+        x = block(layers.UpSampling2D()(x) + mix(stage, 1), 3)
     rare = keras.initializers.Constant(-4.0)  # most places are no centre (Lin et al., 2017)
     half = keras.initializers.Constant(float(np.log(CELL / 2 / QUARTER)))
     x = block(x, 3)
@@ -113,18 +115,20 @@ def box_loss(reach: Any, corner: Any, weight: Any) -> Any:
     return tf.reduce_sum(weight * (1 - gain)) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
-def make_step(network: keras.Model, steps: int) -> tuple[Callable[..., Any], list[Any]]:
+def make_step(
+    network: keras.Model, steps: int, peak: float = RATE
+) -> tuple[Callable[..., Any], list[Any]]:
     """One step of training: a batch of views and their answers to the loss of it; and all
     variables that training changes.
 
-    AdamW with a warm-up and a cosine down to nothing; the backbone at 0.3 of the gradient.
+    AdamW with a warm-up to `peak` and a cosine down to nothing.
     """
     import keras
     import tensorflow as tf
 
     warmup = max(1, min(100, steps // 6))
     rate = keras.optimizers.schedules.CosineDecay(
-        RATE / 100, max(1, steps - warmup), alpha=0.01, warmup_target=RATE, warmup_steps=warmup
+        peak / 100, max(1, steps - warmup), alpha=0.01, warmup_target=peak, warmup_steps=warmup
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=5.0)
     weights = network.trainable_variables
@@ -221,14 +225,16 @@ def fit_field_network(
     epochs: int,
     seed: int,
     checkpoint: Checkpoint,
+    stepper: tuple[Callable[..., Any], list[Any]] | None = None,
+    phase: str = "fields",
 ) -> list[dict[str, Any]]:
     """Train on as many new views as there are fields each epoch, of every laboratory equally many;
-    the history. Labels anew at each third."""
-    step, variables = make_step(network, epochs * -(-len(fields) // BATCH))
+    the history. Labels anew at each third. `stepper`: what `make_step` made, to be used again."""
+    step, variables = stepper or make_step(network, epochs * -(-len(fields) // BATCH))
     anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
     red = inputs.red if inputs.red.any() else ~inputs.red
-    reached = checkpoint.load("fields", variables)
+    reached = checkpoint.load(phase, variables)
     history = reached.history if reached else []
     if reached:
         fields[:] = unpack_found(fields, reached.extra)
@@ -257,7 +263,7 @@ def fit_field_network(
             fields[:] = label_anew(network, fields, red, rng)
             added = sum(len(f.box) - f.annotated for f in fields)
             say(f"fields {epoch}: {added} cells without a box found, and learnt from")
-        checkpoint.save("fields", epoch, variables, history, **pack_found(fields))
+        checkpoint.save(phase, epoch, variables, history, **pack_found(fields))
     return history
 
 

@@ -92,12 +92,14 @@ def measure_typical(
     ])  # fmt: skip
 
 
-def measure_scales(fields: FieldSplit, labels: Sequence[str]) -> list[float]:
+def measure_scales(
+    fields: FieldSplit, labels: Sequence[str], sizes: np.ndarray | None = None
+) -> list[float]:
     """Pixels across a red cell of each field (all cells, where no label is red).
 
     That of the laboratory's whole red cells, or of the field's own where these clearly differ. A
     laboratory that boxes none is measured by its other cells, whose size in red ones the others
-    tell.
+    tell, or else `sizes` (labels,).
     """
     red = np.array([is_rbc(name) for name in labels])
     red = red if red.any() else ~red
@@ -113,7 +115,8 @@ def measure_scales(fields: FieldSplit, labels: Sequence[str]) -> list[float]:
         if len(together):
             usual[lab] = float(np.median(together))
     known = [(*field, usual[field[2]]) for field in boxed if field[2] in usual]
-    typical = np.nan_to_num(measure_typical(known, len(labels)), nan=1.0)
+    typical = measure_typical(known, len(labels))
+    typical = np.where(np.isnan(typical), 1.0 if sizes is None else sizes, typical)
     for lab in set(labs.tolist()) - usual.keys():
         size = [sides(box) / typical[label] for box, label, of in boxed if of == lab]
         size = np.concatenate(size)
@@ -125,14 +128,17 @@ def measure_scales(fields: FieldSplit, labels: Sequence[str]) -> list[float]:
     return scales
 
 
-def prepare_fields(fields: FieldSplit, labels: Sequence[str]) -> list[TrainingField]:
-    """Turn one split of an archive into fields to learn from.
+def prepare_fields(
+    fields: FieldSplit, labels: Sequence[str], sizes: np.ndarray | None = None
+) -> list[TrainingField]:
+    """Turn one split of an archive into fields to learn from. `sizes`: see `measure_scales`.
 
     Boxes that are no kind of `labels` are left out.
     """
     prepared = []
     # Read a second time: all pictures at once would take more memory than all crops.
-    for field, cell_px in zip(fields.read(labels), measure_scales(fields, labels), strict=True):
+    scales = measure_scales(fields, labels, sizes)
+    for field, cell_px in zip(fields.read(labels), scales, strict=True):
         single = drop_doubles(field)
         segments = [
             Segment(labels[k], tuple(map(int, b)))

@@ -1,0 +1,74 @@
+"""Fold answers: a model of few fields is scored on each by the network that hasn't learnt from it.
+
+    answers = ask_by_fold(folder, archive, path, classifier, test, workers)
+    found = ask_fields_by_fold(folder, archive, workers)
+
+train_model.py leaves the models of the folds beside the one that is kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hematovision.archive import Archive, Split
+from hematovision.card import read_card
+from hematovision.classifier import Classifier
+from hematovision.detector import Detector
+from hematovision.evaluation.field_scores import FieldAnswers, ask_fields
+from hematovision.evaluation.matching import MergedClassifier, match_archive
+from hematovision.evaluation.measure import Answers, ask
+from hematovision.folds import FOLDER
+
+
+def find_folds(folder: Path, archive: Archive, names: np.ndarray) -> tuple[list[Path], np.ndarray]:
+    """The models beside that in `folder`, and which of them hasn't learnt from each of the fields
+    (n,): the first that hasn't, where the model that is kept has. No models where there is a field
+    that each has learnt from, or none that the kept one has."""
+    digests = archive.metadata["field_sha256"]["test"]
+    kept = set(read_card(folder)["training_fields"])
+    models = sorted(path.parent for path in folder.glob(f"{FOLDER}*/*.json"))
+    if not models or not all(digest in kept for digest in digests.values()):
+        return [], np.zeros(0, int)
+    learnt = [set(read_card(model)["training_fields"]) for model in models]
+    unseen = np.array([[digests[name] not in of for of in learnt] for name in names.tolist()])
+    if not unseen.any(axis=1).all():
+        return [], np.zeros(0, int)
+    return models, unseen.argmax(axis=1)
+
+
+def ask_by_fold(
+    folder: Path, archive: Archive, path: Path, classifier: Classifier | MergedClassifier,
+    test: Split, workers: int,
+) -> Answers:  # fmt: skip
+    """The answers to the crops of `test` of a model, `classifier` in the classes it is judged in;
+    by networks that haven't learnt from them where there are such."""
+    models, fold = find_folds(folder, archive, test.source)
+    if not models:
+        return ask(classifier, test.X, workers)
+    proba = np.zeros((len(test.y), len(classifier.classes)))
+    predicted, uncertain = np.zeros(len(test.y), int), np.zeros(len(test.y), bool)
+    for k, model in enumerate(models):
+        mine = fold == k
+        matched, split, *_ = match_archive(archive, Classifier.load(model), path)
+        part = ask(matched, split.X[mine], workers)
+        proba[mine], predicted[mine], uncertain[mine] = part
+    return Answers(proba, predicted, uncertain)
+
+
+def ask_fields_by_fold(folder: Path, archive: Archive, workers: int) -> FieldAnswers:
+    """Find the cells of every test field, by networks that haven't learnt from it where there are
+    such."""
+    fields = archive.fields["test"]
+    models, fold = find_folds(folder, archive, fields.name)
+    if not models:
+        return ask_fields(Detector.load(folder, read_card(folder), workers), fields)
+    parts = [
+        ask_fields(Detector.load(model, read_card(model), workers), fields.select(fold == k))
+        for k, model in enumerate(models)
+    ]
+    order = np.argsort(np.concatenate([np.flatnonzero(fold == k) for k in range(len(models))]))
+    columns = zip(*(part[:-1] for part in parts), strict=True)
+    columns = ([row for column in of_folds for row in column] for of_folds in columns)
+    return FieldAnswers(*columns, parts[0].labels).pick(order.tolist())

@@ -1,0 +1,235 @@
+"""The network for fields where it goes on from a trained model, or where few fields are in folds.
+
+    learnt = learn_fields(backbone, train, val, model, folds, epochs, seed, checkpoint)
+
+As `field_fit.fit_detector` for all else: the network is built without normalizations, since what is
+exported has them folded and statistics of five fields are noise; thresholds move from the known
+ones no further than the annotated cells allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hematovision.archive import FieldSplit
+from hematovision.card import seal
+from hematovision.cells import Cells, is_rbc
+from hematovision.console import progress
+from hematovision.detector import find_in_field, run_network
+from hematovision.folds import list_folds
+from hematovision.litert import Network
+from hematovision.taxonomy import lineage
+from hematovision.tiles import CELL
+from hematovision.training.backbone import convert
+from hematovision.training.checkpoint import Checkpoint
+from hematovision.training.field_fit import (
+    BATCH,
+    RATE,
+    build_field_network,
+    choose_judges,
+    fit_detector,
+    fit_field_network,
+    make_run,
+    make_step,
+)
+from hematovision.training.field_thresholds import choose_thresholds
+from hematovision.training.field_views import ViewInputs, cut_cells
+from hematovision.training.shrinkage import blend, read_values, restore, shrink
+from hematovision.training.start import (
+    KnownModel,
+    draw_picture,
+    fill,
+    hold_against,
+    start_field_backbone,
+)
+from hematovision.training.training_field import TrainingField, measure_typical, prepare_fields
+
+if TYPE_CHECKING:
+    import keras
+
+EPOCHS = 24  # by default
+# From a trained model: so many epochs and steps at least; at this part of the rate.
+KNOWN_EPOCHS, KNOWN_STEPS, KNOWN_RATE = 2, 50, 0.3 * RATE
+# Cells of a label that move its typical size half of the way from the known one.
+HALF_WAY_SIZE = 20
+
+
+class FieldFit(NamedTuple):
+    """The network with its .tflite, what its card says, the history; and the .tflite of each
+    fold."""
+
+    network: keras.Model
+    exported: bytes
+    card: dict[str, Any]
+    history: list[dict[str, Any]]
+    folds: list[bytes]
+
+
+def choose_epochs(asked: int | None, fields: int, model: KnownModel | None) -> int:
+    """How many passes over so many training fields."""
+    if asked is not None:
+        return asked
+    if model is None or model.fields is None:
+        return EPOCHS
+    return max(KNOWN_EPOCHS, -(-KNOWN_STEPS // -(-max(fields, 1) // BATCH)))
+
+
+def list_labels(fields: FieldSplit, model: KnownModel | None) -> list[str]:
+    """What is to be found: the roots of the labels annotated, and what a model finds already."""
+    roots = ([*lineage(label)][-1] for label in np.unique(fields.label).tolist())
+    return sorted({*roots, *(model.labels if model else ())})
+
+
+def settle_typical(
+    fields: Sequence[TrainingField], labels: Sequence[str], model: KnownModel | None
+) -> np.ndarray:
+    """Side of a cell of each label in parts of a red cell's (labels,), near what a model knows
+    where few are annotated."""
+    typical = measure_typical(((f.box, f.label, f.lab, f.cell_px) for f in fields), len(labels))
+    if model is not None and model.fields is not None:
+        known = model.card["fields"]["typical_side"]
+        for k, label in enumerate(labels):
+            if label in known:
+                count = sum(int((f.label == k).sum()) for f in fields)
+                found = np.nan_to_num(typical[k], nan=known[label])
+                typical[k] = shrink(found, known[label], count, HALF_WAY_SIZE)
+    typical[[is_rbc(name) for name in labels]] = 1.0
+    return typical
+
+
+def build_known(model: KnownModel, labels: Sequence[str]) -> keras.Model:
+    """A model's network for fields, to be trained on; labels new to it have a head as usual."""
+    network = build_field_network(start_field_backbone(model), len(labels), norms=False)
+    names = [name for name in model.fields if name.startswith("conv2d")]
+    names.sort(key=lambda name: int(name.rpartition("_")[2]) if "_" in name else 0)
+    blocks = [layer for layer in network.layers if layer.name.startswith("conv2d")]
+    blocks.sort(key=lambda layer: int(layer.name.rpartition("_")[2]) if "_" in layer.name else 0)
+    renamed = {b.name: model.fields[n] for b, n in zip(blocks, names, strict=False)}
+    fill([*blocks, network.get_layer("reach")], model.fields | renamed, model.name)
+    head = network.get_layer("heat")
+    kernel, bias = head.get_weights()
+    for k, label in enumerate(labels):
+        if label in model.labels:
+            place = model.labels.index(label)
+            kernel[..., k] = model.fields["heat"][0][..., place]
+            bias[k] = model.fields["heat"][1][place]
+    head.set_weights((kernel, bias))
+    picture = draw_picture(128, 160)
+    built, _ = make_run(network)(picture)
+    asked, _ = run_network(Network(model.exported_fields), picture)
+    at = [labels.index(label) for label in model.labels]
+    hold_against(built[..., at], asked, model.name)
+    return network
+
+
+class Trainer:
+    """A network for fields that is trained several times from the same start: compiled once."""
+
+    def __init__(self, network: keras.Model, fields: int, epochs: int, known: bool) -> None:
+        """`fields`: how many the last training learns from, in `epochs` passes."""
+        self.network, self._known = network, known
+        self._steps = epochs * -(-fields // BATCH)
+        rate = KNOWN_RATE if known else RATE
+        self._step, self._variables = make_step(network, max(1, self._steps), rate)
+        self._start = read_values(self._variables)
+
+    def fit(
+        self, fields: Sequence[TrainingField], typical: np.ndarray, red: np.ndarray, seed: int,
+        checkpoint: Checkpoint, phase: str,
+    ) -> tuple[list[TrainingField], list[dict[str, Any]]]:  # fmt: skip
+        """Train on fields, as many steps whatever their number: the fields with the cells found
+        in them on the way, and the history."""
+        restore(self._variables, self._start)
+        before = read_values(self.network.trainable_variables)
+        cells = cut_cells(fields, len(typical), np.random.default_rng([seed, 5]))
+        learnt = list(fields)
+        epochs = round(self._steps / -(-len(learnt) // BATCH))
+        stepper = self._step, self._variables
+        history = fit_field_network(
+            self.network, learnt, ViewInputs(cells, typical, red), epochs, seed, checkpoint,
+            stepper, phase,
+        )  # fmt: skip
+        if self._known:
+            blend(self.network.trainable_variables, before)
+        return learnt, history
+
+
+def learn_fields(
+    backbone: keras.Model | None, train: FieldSplit, val: FieldSplit, model: KnownModel | None,
+    folds: dict[str, int], epochs: int, seed: int, checkpoint: Checkpoint,
+) -> FieldFit:  # fmt: skip
+    """Fit on the train fields, choose thresholds on fields that were not learnt from.
+
+    `backbone`: where no model is gone on from that finds cells already.
+    """
+    known = model if model is not None and model.fields is not None else None
+    if known is None and not folds:
+        pair, card, history = fit_detector(backbone, train, val, epochs, seed, checkpoint)
+        return FieldFit(*pair, card, history, [])
+    labels = list_labels(train, known)
+    sizes = None
+    if known:
+        sizes = np.array([known.card["fields"]["typical_side"].get(k, 1.0) for k in labels])
+    fields = prepare_fields(train, labels, sizes)
+    red = np.array([is_rbc(name) for name in labels])
+    typical = settle_typical(fields, labels, known)
+    network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
+    trainer = Trainer(network, len(fields), epochs, known is not None)
+    judge = partial(find_held_out, typical=typical)
+    exports: list[bytes] = []
+    if folds:
+        home = list_folds(np.array([f.name for f in fields]), folds)
+        found: list[Cells] = [None] * len(fields)
+        for fold in sorted(set(folds.values())):
+            learnt = [f for f, k in zip(fields, home, strict=True) if k != fold]
+            trainer.fit(learnt, typical, red, seed, checkpoint, f"fields_{fold}")
+            exports.append(convert(network))
+            held = np.flatnonzero(home == fold)
+            for i, cells in zip(held, judge(exports[-1], [fields[i] for i in held]), strict=True):
+                found[i] = cells
+        held_out = fields
+    learnt, history = trainer.fit(fields, typical, red, seed, checkpoint, "fields")
+    exported = convert(network)
+    if not folds:
+        held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels, sizes)
+        found = judge(exported, held_out)
+    thresholds = settle_thresholds(found, held_out, labels, known)
+    card = {
+        "labels": labels,
+        "seal": seal(exported, labels),
+        "typical_side": dict(zip(labels, typical.tolist(), strict=True)),
+        "thresholds": dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
+        "cell": CELL,
+        "epochs": epochs,
+        "cells_without_a_box": sum(len(f.box) - f.annotated for f in learnt),
+    }
+    return FieldFit(network, exported, card, history, exports)
+
+
+def find_held_out(
+    exported: bytes, fields: Sequence[TrainingField], typical: np.ndarray
+) -> list[Cells]:
+    """What an exported network finds in fields of known scale, down to probability 0."""
+    run: Callable[..., Any] = partial(run_network, Network(exported))
+    lowest = np.zeros(len(typical))
+    return [
+        find_in_field(run, f.image(), typical, lowest, f.cell_px)
+        for f in progress(fields, len(fields), "thresholds")
+    ]
+
+
+def settle_thresholds(
+    found: Sequence[Cells], fields: Sequence[TrainingField], labels: Sequence[str],
+    model: KnownModel | None,
+) -> np.ndarray:  # fmt: skip
+    """The threshold of each label (labels,): the best here, or near the known one (else 0.5) where
+    few cells were annotated."""
+    best = choose_thresholds(found, fields, len(labels))
+    known = model.card["fields"]["thresholds"] if model else {}
+    start = np.array([known.get(label, 0.5) for label in labels])
+    count = np.array([sum(int((f.label == k).sum()) for f in fields) for k in range(len(labels))])
+    return shrink(best, start, count)
