@@ -89,14 +89,14 @@ class Options:
     )
     epochs: int | None = option(
         None,
-        "passes over the training crops while fine-tuning (default: 4; from a trained model as "
-        "many as make 60 steps)",
+        "passes over the training crops while fine-tuning (default: 4; from a trained model 1, "
+        "of few crops shown again)",
         low=0, high=1000,
     )  # fmt: skip
     field_epochs: int | None = option(
         None,
         "passes over the training fields to learn to find cells in them, 0: don't (default: 24; "
-        "from a trained model 2, or as many as make 50 steps)",
+        "from a trained model 2, or 5 of few fields shown again)",
         low=0, high=1000,
     )  # fmt: skip
     leave_out: str | None = option(
@@ -231,8 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_archive(archive, path, model)
     archive = take_in(archive, model)
     crops = pack_crops(archive.splits["train"], archive.splits["val"], model)
-    epochs = crop_course.choose_epochs(options.epochs, len(crops.train.y), model)
-    field_epochs = field_course.choose_epochs(
+    epochs, repeats = crop_course.choose_epochs(options.epochs, len(crops.train.y), model)
+    field_epochs, field_repeats = field_course.choose_epochs(
         options.field_epochs, len(archive.fields["train"].name), model
     )
     clock("load archive")
@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint = Checkpoint(folder, describe_start(options, archive, origin), options.resume)
     clock("build")
 
-    fit = fit_crops(network, crops, model, folds, epochs, options.seed, checkpoint)
+    fit = fit_crops(network, crops, model, folds, epochs, repeats, options.seed, checkpoint)
     clock("fit crops")
     temperature = settle_temperature(fit, crops.val_members, model)
     task = archive.metadata["task"]
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if field_epochs:
         learnt = learn_fields(
             field_backbone, archive.fields["train"], archive.fields["val"], model, folds,
-            field_epochs, options.seed, checkpoint,
+            field_epochs, field_repeats, options.seed, checkpoint,
         )  # fmt: skip
         networks[FIELDS_NAME] = learnt.network, learnt.exported
         clock("learn fields")

@@ -40,7 +40,7 @@ from hematovision.training.start import (
 from hematovision.training.views import add_views
 
 EPOCHS = 4  # by default
-# From a trained model: at least one epoch, and so many steps; at this part of the rate.
+# From a trained model: one epoch, of so many steps at least; at this part of the rate.
 KNOWN_STEPS, KNOWN_RATE = 60, 0.5 * RATE
 
 
@@ -80,12 +80,13 @@ def pack_crops(train: Split, val: Split, model: KnownModel | None) -> Crops:
     return Crops(leaves, train, members, val, val_members)
 
 
-def choose_epochs(asked: int | None, crops: int, model: KnownModel | None) -> int:
-    """How many passes over so many training crops."""
+def choose_epochs(asked: int | None, crops: int, model: KnownModel | None) -> tuple[int, int]:
+    """How many epochs over so many training crops, and how often each is shown in one."""
     if asked is not None:
-        return asked
-    steps = max(1, -(-(crops + int(crops * STRANGERS)) // BATCH))
-    return EPOCHS if model is None else -(-KNOWN_STEPS // steps)
+        return asked, 1
+    if model is None:
+        return EPOCHS, 1
+    return 1, -(-int(KNOWN_STEPS * BATCH / (1 + STRANGERS)) // max(crops, 1))
 
 
 def start_heads(
@@ -165,16 +166,18 @@ def fit_new(
 
 
 def fit_once(
-    network: CropNetwork, crops: Crops, model: KnownModel | None, epochs: int, seed: int,
-    checkpoint: Checkpoint, phase: str,
+    network: CropNetwork, crops: Crops, model: KnownModel | None, epochs: int, repeats: int,
+    seed: int, checkpoint: Checkpoint, phase: str,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Heads, then fine-tuning; from a trained model, part of the way back. The history."""
     history = start_heads(network, crops, model, seed)
     before = read_values(network.trainer.trainable_variables)
     validate = make_validation(network, crops.val.X, crops.val_members)
     rate = RATE if model is None else KNOWN_RATE
+    again = np.tile(np.arange(len(crops.members)), repeats)
+    shown = crops.train if repeats == 1 else Split(*(column[again] for column in crops.train))
     history += fine_tune(
-        network, crops.train, crops.members, validate, epochs, seed, checkpoint, rate, phase
+        network, shown, crops.members[again], validate, epochs, seed, checkpoint, rate, phase
     )
     if model is not None:
         blend(network.trainer.trainable_variables, before)
@@ -183,7 +186,7 @@ def fit_once(
 
 def fit_crops(
     network: CropNetwork, crops: Crops, model: KnownModel | None, folds: dict[str, int],
-    epochs: int, seed: int, checkpoint: Checkpoint,
+    epochs: int, repeats: int, seed: int, checkpoint: Checkpoint,
 ) -> CropFit:  # fmt: skip
     """Fit the network, and answer for crops that it hasn't learnt from."""
     if model is not None:
@@ -191,7 +194,7 @@ def fit_crops(
     # On the validation crops as they are a good model makes next to no mistake to learn from.
     viewed = add_views(crops.val, [seed, 1])
     if not folds:
-        history = fit_once(network, crops, model, epochs, seed, checkpoint, "crops")
+        history = fit_once(network, crops, model, epochs, repeats, seed, checkpoint, "crops")
         return CropFit(viewed, *network.ask(viewed.X), history, [])
     variables = network.trainer.trainable_variables
     before, fitted = read_values(variables), []
@@ -202,10 +205,10 @@ def fit_crops(
     for fold in sorted(set(folds.values())):
         restore(variables, before)
         part = crops.select(of_train != fold, of_val == fold)
-        fit_once(network, part, model, epochs, seed, checkpoint, f"crops_{fold}")
+        fit_once(network, part, model, epochs, repeats, seed, checkpoint, f"crops_{fold}")
         mine = of_viewed == fold
         logits[mine], novelty[mine] = network.ask(viewed.X[mine])
         fitted.append(read_values(variables))
     restore(variables, before)
-    history = fit_once(network, crops, model, epochs, seed, checkpoint, "crops")
+    history = fit_once(network, crops, model, epochs, repeats, seed, checkpoint, "crops")
     return CropFit(viewed, logits, novelty, history, fitted)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 EPOCHS = 24  # by default
 # From a trained model: so many epochs and steps at least; at this part of the rate.
 KNOWN_EPOCHS, KNOWN_STEPS, KNOWN_RATE = 2, 50, 0.3 * RATE
+EPOCH_STEPS = 10  # few fields are shown again and again, until an epoch has so many
 # Cells of a label that move its typical size half of the way from the known one.
 HALF_WAY_SIZE = 20
 
@@ -69,13 +70,14 @@ class FieldFit(NamedTuple):
     folds: list[bytes]
 
 
-def choose_epochs(asked: int | None, fields: int, model: KnownModel | None) -> int:
-    """How many passes over so many training fields."""
+def choose_epochs(asked: int | None, fields: int, model: KnownModel | None) -> tuple[int, int]:
+    """How many epochs over so many training fields, and how often each is shown in one."""
     if asked is not None:
-        return asked
-    if model is None or model.fields is None:
-        return EPOCHS
-    return max(KNOWN_EPOCHS, -(-KNOWN_STEPS // -(-max(fields, 1) // BATCH)))
+        return asked, 1
+    known = model is not None and model.fields is not None
+    repeats = max(1, EPOCH_STEPS * BATCH // max(fields, 1)) if known else 1
+    steps = -(-repeats * max(fields, 1) // BATCH)
+    return (max(KNOWN_EPOCHS, -(-KNOWN_STEPS // steps)) if known else EPOCHS), repeats
 
 
 def list_labels(fields: FieldSplit, model: KnownModel | None) -> list[str]:
@@ -129,10 +131,13 @@ def build_known(model: KnownModel, labels: Sequence[str]) -> keras.Model:
 class Trainer:
     """A network for fields that is trained several times from the same start: compiled once."""
 
-    def __init__(self, network: keras.Model, fields: int, epochs: int, known: bool) -> None:
-        """`fields`: how many the last training learns from, in `epochs` passes."""
-        self.network, self._known = network, known
-        self._steps = epochs * -(-fields // BATCH)
+    def __init__(
+        self, network: keras.Model, fields: int, epochs: int, repeats: int, known: bool
+    ) -> None:
+        """`fields`: how many the last training learns from, `repeats` times in each epoch."""
+        self.network, self._known, self._epochs = network, known, epochs
+        self._shown = repeats * fields
+        self._steps = epochs * -(-self._shown // BATCH)
         rate = KNOWN_RATE if known else RATE
         self._step, self._variables = make_step(network, max(1, self._steps), rate)
         self._start = read_values(self._variables)
@@ -141,17 +146,17 @@ class Trainer:
         self, fields: Sequence[TrainingField], typical: np.ndarray, red: np.ndarray, seed: int,
         checkpoint: Checkpoint, phase: str,
     ) -> tuple[list[TrainingField], list[dict[str, Any]]]:  # fmt: skip
-        """Train on fields, as many steps whatever their number: the fields with the cells found
-        in them on the way, and the history."""
+        """Train on fields, about as many steps whatever their number: the fields with the cells
+        found in them on the way, and the history."""
         restore(self._variables, self._start)
         before = read_values(self.network.trainable_variables)
         cells = cut_cells(fields, len(typical), np.random.default_rng([seed, 5]))
         learnt = list(fields)
-        epochs = round(self._steps / -(-len(learnt) // BATCH))
+        repeats = max(1, round(self._shown / len(learnt)))
         stepper = self._step, self._variables
         history = fit_field_network(
-            self.network, learnt, ViewInputs(cells, typical, red), epochs, seed, checkpoint,
-            stepper, phase,
+            self.network, learnt, ViewInputs(cells, typical, red), self._epochs, seed, checkpoint,
+            stepper, phase, repeats,
         )  # fmt: skip
         if self._known:
             blend(self.network.trainable_variables, before)
@@ -160,7 +165,7 @@ class Trainer:
 
 def learn_fields(
     backbone: keras.Model | None, train: FieldSplit, val: FieldSplit, model: KnownModel | None,
-    folds: dict[str, int], epochs: int, seed: int, checkpoint: Checkpoint,
+    folds: dict[str, int], epochs: int, repeats: int, seed: int, checkpoint: Checkpoint,
 ) -> FieldFit:  # fmt: skip
     """Fit on the train fields, choose thresholds on fields that were not learnt from.
 
@@ -178,7 +183,7 @@ def learn_fields(
     red = np.array([is_rbc(name) for name in labels])
     typical = settle_typical(fields, labels, known)
     network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
-    trainer = Trainer(network, len(fields), epochs, known is not None)
+    trainer = Trainer(network, len(fields), epochs, repeats, known is not None)
     judge = partial(find_held_out, typical=typical)
     exports: list[bytes] = []
     if folds:

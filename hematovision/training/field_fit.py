@@ -227,9 +227,11 @@ def fit_field_network(
     checkpoint: Checkpoint,
     stepper: tuple[Callable[..., Any], list[Any]] | None = None,
     phase: str = "fields",
+    repeats: int = 1,
 ) -> list[dict[str, Any]]:
-    """Train on as many new views as there are fields each epoch, of every laboratory equally many;
-    the history. Labels anew at each third. `stepper`: what `make_step` made, to be used again."""
+    """Train on as many new views as there are fields each epoch, or `repeats` times as many, of
+    every laboratory equally many; the history. Labels anew at each third. `stepper`: what
+    `make_step` made, to be used again."""
     step, variables = stepper or make_step(network, epochs * -(-len(fields) // BATCH))
     anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
@@ -240,7 +242,7 @@ def fit_field_network(
         fields[:] = unpack_found(fields, reached.extra)
     for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         rng = np.random.default_rng([seed, 4, epoch])
-        order = draw_evenly([f.lab for f in fields], len(fields), rng)
+        order = draw_evenly([f.lab for f in fields], repeats * len(fields), rng)
         losses = []
         batches = []
         for start in range(0, len(order), BATCH):
