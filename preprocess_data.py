@@ -37,7 +37,6 @@ from hematovision.completeness import settle_complete, state_complete
 from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.dataset import (
     Dataset,
-    Field,
     find_default,
     gather,
     is_drawn,
@@ -47,13 +46,14 @@ from hematovision.dataset import (
     unify,
 )
 from hematovision.download import download_bccd
+from hematovision.field import Field
 from hematovision.files import HERE, IMAGE_SUFFIXES
 from hematovision.findings import Example, Findings
 from hematovision.ground import place_background
 from hematovision.images import write_image
 from hematovision.labels import parse_renames, tell_counts
 from hematovision.named_cells import cut_to_named_cells
-from hematovision.packing import Crops, pack_fields, write_archive
+from hematovision.packing import Crops, Files, pack_fields, write_archive
 from hematovision.splits import assign_splits, mark_twins
 
 
@@ -137,7 +137,7 @@ def add_background(
 
 def build_split(
     fields: Sequence[Field], split: str, task: str, options: Options, findings: Findings
-) -> dict[str, np.ndarray | Crops]:
+) -> dict[str, np.ndarray | Crops | Files]:
     """The arrays of one split but for `y`; what is left out of it goes to `findings`.
 
     Beside the crops go the fields as they are, see `pack_fields`: what finds cells in a whole field
