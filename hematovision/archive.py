@@ -23,6 +23,7 @@ from hematovision.cells import is_rbc
 from hematovision.console import UserError
 from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
+from hematovision.parts import find_parts, join_metadata
 from hematovision.taxonomy import lineage
 
 SPLITS = ("train", "val", "test")
@@ -44,7 +45,7 @@ BAD = (
 def choose_archive(path: Path | None) -> Path:
     """The archive named, else the one made here, else that of the drawn sample."""
     drawn = DEMO / ARCHIVE
-    return path or (drawn if drawn.is_file() and not ARCHIVE.is_file() else ARCHIVE)
+    return path or (drawn if find_parts(drawn) and not find_parts(ARCHIVE) else ARCHIVE)
 
 
 def place(name: str, metadata: dict[str, Any]) -> Path:
@@ -140,7 +141,48 @@ class Archive(NamedTuple):
 
 
 def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
-    """Read the wanted splits; crops come back as the uint8 they were cut as, half of what they are.
+    """Read the wanted splits of an archive, all its parts where it is in several (see `parts`).
+
+    Raises UserError as `load_part` does, and where a part is missing or of another run.
+    """
+    parts = [load_part(part, wanted) for part in find_parts(path) or [path]]
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        metadata = join_metadata([part.metadata for part in parts])
+        if any(part.classes != parts[0].classes for part in parts):
+            raise ValueError("its parts differ in their classes: they are of different runs")
+    except BAD as error:
+        raise UserError(f"{path}: {error}; make them again with preprocess_data.py") from None
+    digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
+    splits = {s: join_splits([part.splits[s] for part in parts]) for s in wanted}
+    fields = {s: join_fields([part.fields[s] for part in parts]) for s in wanted}
+    return Archive(splits, fields, parts[0].classes, metadata, digest)
+
+
+def join_splits(parts: Sequence[Split]) -> Split:
+    """The crops of several parts, in order."""
+    return Split(*(join_rows(columns) for columns in zip(*parts, strict=True)))
+
+
+def join_fields(parts: Sequence[FieldSplit]) -> FieldSplit:
+    """The fields of several parts, in order."""
+    columns = {key: [getattr(p, key) for p in parts] for key in FieldSplit._fields}
+    bytes_before = np.cumsum([0, *(p.end[-1] if len(p.end) else 0 for p in parts)])
+    fields_before = np.cumsum([0, *(len(p.name) for p in parts)])
+    columns["end"] = [p.end + n for p, n in zip(parts, bytes_before, strict=False)]
+    columns["index"] = [p.index + n for p, n in zip(parts, fields_before, strict=False)]
+    return FieldSplit(**{key: join_rows(of) for key, of in columns.items()})
+
+
+def join_rows(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays end to end; of the empty ones among them the type doesn't count."""
+    return np.concatenate([c for c in columns if len(c)] or columns[:1])
+
+
+def load_part(path: Path, wanted: Sequence[str]) -> Archive:
+    """Read the wanted splits of one file; crops come back as the uint8 that they were cut as, half
+    of what they are there.
 
     Raises UserError where the file is missing, damaged, or not one of our archives.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from hematovision.labels import (
 )
 from hematovision.pairs import Dataset, Noted, open_dataset, tell_nothing
 from hematovision.placing import place_boxes
+from hematovision.read_index import ReadIndex
 from hematovision.twins import look
 
 # --- open -----------------------------------------------------------------------------------------
@@ -96,10 +97,10 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> None:
 # --- read -----------------------------------------------------------------------------------------
 
 
-def read_fields(dataset: Dataset, workers: int) -> list[Field]:
+def read_fields(dataset: Dataset, workers: int, index: ReadIndex | None = None) -> list[Field]:
     """Read every annotated field of a dataset; what is left out goes to its findings.
 
-    Raises UserError where no usable box remains.
+    With an `index` only those that it doesn't know. Raises UserError where no usable box remains.
     """
     findings = dataset.findings
     cell_px = measure_cell_px(
@@ -111,15 +112,10 @@ def read_fields(dataset: Dataset, workers: int) -> list[Field]:
         ]
     )
     fields = []
-    with ThreadPoolExecutor(workers) as pool:
-        read = run_ahead(
-            pool, lambda n: read_field(dataset, n, cell_px), dataset.notes, 2 * workers
-        )
-        for result in progress(read, len(dataset.notes), "reading fields"):
-            field, found = result
-            findings.merge(found)
-            if field is not None:
-                fields.append(field)
+    for field, found in read_all(dataset, cell_px, workers, index):
+        findings.merge(found)
+        if field is not None:
+            fields.append(field)
     if not any(field.segments for field in fields):
         raise UserError(tell_nothing(dataset))
     names = Counter(field.name for field in fields)
@@ -127,6 +123,20 @@ def read_fields(dataset: Dataset, workers: int) -> list[Field]:
         if names[field.name] > 1:
             field.name = field.path.relative_to(dataset.root).as_posix()
     return fields
+
+
+def read_all(
+    dataset: Dataset, cell_px: float, workers: int, index: ReadIndex | None
+) -> Iterator[tuple[Field | None, Findings]]:
+    """What `read_field` gives of each picture, in order, read in threads."""
+    if index is not None:
+        yield from index.read(dataset, cell_px, lambda n: read_field(dataset, n, cell_px), workers)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        read = run_ahead(
+            pool, lambda n: read_field(dataset, n, cell_px), dataset.notes, 2 * workers
+        )
+        yield from progress(read, len(dataset.notes), "reading fields")
 
 
 def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | None, Findings]:
