@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hematovision.card import HOW_TO_TRAIN, KIND_THRESHOLD, NAME, check_seal, first_line, read_card
-from hematovision.console import UserError, progress
+from hematovision.console import UserError, progress, run_ahead
 from hematovision.files import read_file
 from hematovision.images import scale_pixels, square_crop
 from hematovision.litert import ThreadedNetwork
@@ -36,7 +36,8 @@ def ask_network(
         return network(scale_pixels(crop)[np.newaxis].astype(np.float32))
 
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(progress(pool.map(ask, crops), len(crops), "classifying"))
+        asked = run_ahead(pool, ask, crops, 4 * workers)
+        rows = list(progress(asked, len(crops), "classifying"))
     probabilities = np.array([p[0] for p, _ in rows]).reshape(-1, network.output_shapes[0][-1])
     return probabilities, np.array([d[0] for _, d in rows], float)
 

@@ -51,7 +51,7 @@ def test_the_exported_model_agrees_with_the_keras_model(sample_run: SampleRun, v
     for layer in layers:
         layers += getattr(layer, "layers", [])
         assert not isinstance(layer, keras.layers.BatchNormalization)
-    answers = model.predict(scale_pixels(val.X), verbose=0)
+    answers = model.predict(scale_pixels(val.X[:]), verbose=0)
     proba, novelty = Classifier.load(sample_run.model).predict_proba(val.X)
     assert np.abs(answers["probabilities"] - proba).max() < 1e-3
     assert answers["novelty"] == pytest.approx(novelty, rel=0.01, abs=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import hematovision.dataset
 from hematovision.archive import SPLITS, load_archive
 from hematovision.console import UserError
 from hematovision.field import Field, Mask
+from hematovision.joined import JoinedArray
 from hematovision.parts import Share, deal_parts, find_parts, list_shares, parse_share
+from hematovision.stored import StoredArray
 
 NOWHERE = Mask.pack(np.zeros((1, 1), bool))
 
@@ -214,3 +217,20 @@ def test_a_missing_part_is_named(
     make(run, voc_dataset(6), tmp_path / "a.npz", "--shards", 2)
     Share(2, 2).name(tmp_path / "a.npz").unlink()
     assert "--shard 2/2" in only_error(run("train_model.py", "--data", tmp_path / "a.npz"))
+
+
+def test_arrays_of_several_files_are_read_as_one() -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (23, 2, 3)).astype(np.uint8)
+    cuts = [0, 5, 6, 17, 23]
+    parts = [StoredArray.fill((b - a, 2, 3), np.uint8, [whole[a:b]])
+             for a, b in itertools.pairwise(cuts)]  # fmt: skip
+    joined = JoinedArray(parts)
+    assert joined.shape == whole.shape and len(joined) == 23 and joined.ndim == 3
+    order = np.random.default_rng(1).permutation(23)
+    mask = order % 3 == 0
+    for index in (3, -1, slice(None), slice(4, 18), slice(7, 9), slice(20, 99), slice(9, 9),
+                  slice(1, 20, 4), order, order[:0], mask, 5):  # fmt: skip
+        assert (joined[index] == whole[index]).all() and joined[index].shape == whole[index].shape
+        assert (joined.pick(order)[index] == whole[order][index]).all()
+        assert (joined.pick(mask).pick(slice(2, 5))[:] == whole[mask][2:5]).all()
+    assert (np.array([*joined]) == whole).all() and (np.asarray(joined) == whole).all()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.console import say
+from hematovision.console import progress, say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
@@ -23,6 +23,7 @@ BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
 STRANGERS = 0.25  # pictures of no cell for each crop
 PLAIN = 0.15  # share of the crops that are shown as they are
+MOST_DRAWN = 16_384  # crops whose activations are held at a time
 HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
 
 
@@ -137,16 +138,39 @@ def share_right(members: Any, logits: Any) -> Any:
     return ops.sum(likeliest * members, axis=1)
 
 
+class Part(NamedTuple):
+    """What is learnt from between two looks at the disk: `inputs` of the trainer, `targets` of both
+    heads, and the `weights` of each in the loss of either."""
+
+    inputs: np.ndarray
+    targets: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+
+
 def draw_epoch(
     network: CropNetwork, split: Split, members: np.ndarray, seed: Sequence[int]
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What one epoch learns from: activations of crops, drawn evenly, in new views, and of
-    strangers; the targets of both heads; and the weight of each in the loss of either.
+) -> Iterator[Part]:
+    """What one epoch learns from, MOST_DRAWN crops at a time, so that memory doesn't grow with
+    their number: drawn evenly, in new views, with strangers between them."""
+    rng = np.random.default_rng([*seed, 0])
+    chosen = draw_evenly(split, len(split.y), rng)
+    for number, start in enumerate(range(0, len(chosen), MOST_DRAWN)):
+        part = chosen[start : start + MOST_DRAWN]
+        yield draw_part(network, split, members, part, [*seed, *([number] if number else [])])
+
+
+def draw_part(
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    chosen: np.ndarray,
+    seed: Sequence[int],
+) -> Part:
+    """Activations of the chosen crops, in new views, and of strangers.
 
     Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
     """
-    rng = np.random.default_rng([*seed, 0])
-    chosen = draw_evenly(split, len(split.y), rng)
+    rng = np.random.default_rng([*seed, 7])
     parts, start = [], 0
     for views in draw_views(split, chosen, [*seed, 1]):
         plain = rng.random(len(views)) < PLAIN
@@ -166,7 +190,17 @@ def draw_epoch(
         "logits": 1 - is_strange,
         "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
     }
-    return np.concatenate(parts), targets, weights
+    return Part(np.concatenate(parts), targets, weights)
+
+
+def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
+    """Go through a part once, in random order; loss and accuracy, means over its crops."""
+    fitted = network.trainer.fit(
+        part.inputs, part.targets, sample_weight=part.weights, batch_size=BATCH, verbose=0,
+        shuffle=True,
+    ).history  # fmt: skip
+    loss, accuracy = fitted["logits_loss"][-1], fitted["logits_share_right"][-1]
+    return {"loss": float(loss), "accuracy": float(accuracy), "inputs": len(part.inputs)}
 
 
 def fine_tune(
@@ -210,13 +244,16 @@ def fine_tune(
         keras.utils.set_random_seed(
             int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
         )  # the order within it
-        data = draw_epoch(network, split, members, [seed, 0, epoch])
-        fitted = network.trainer.fit(
-            data[0], data[1], sample_weight=data[2], batch_size=BATCH, verbose=0, shuffle=True
-        ).history
-        row = {"phase": "fine-tune", "epoch": epoch, "loss": float(fitted["logits_loss"][-1])}
+        parts = draw_epoch(network, split, members, [seed, 0, epoch])
+        count = -(-len(split.y) // MOST_DRAWN)
+        fitted = [fit_part(network, part)
+                  for part in progress(parts, count, f"fine-tune {epoch}")]  # fmt: skip
+        share = [row["inputs"] for row in fitted]
+        row = {"phase": "fine-tune", "epoch": epoch}
+        row |= {k: float(np.average([r[k] for r in fitted], weights=share))
+                for k in ("loss", "accuracy")}  # fmt: skip
         check_loss(row["loss"], f"fine-tune {epoch}")
-        row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
+        row |= validate()
         history.append(row | {"seconds": time.perf_counter() - start})
         say_epoch(history[-1])
         checkpoint.save(phase, epoch, variables, history)
