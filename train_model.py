@@ -77,7 +77,9 @@ HISTORY = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "se
 @dataclass(frozen=True)
 class Options:
     data: Path | None = option(
-        None, "archive made by preprocess_data.py (default: preprocessed_data.npz)"
+        None,
+        "archive made by preprocess_data.py, in one file or in parts (default: "
+        "preprocessed_data.npz)",
     )
     output_dir: Path | None = option(
         None, "folder for the trained model (default: model; demo/model where cells are drawn)"

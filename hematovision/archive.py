@@ -30,6 +30,7 @@ from hematovision.cells import is_rbc
 from hematovision.console import UserError
 from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
+from hematovision.parts import find_parts
 from hematovision.stored import Parts, StoredArray, StoredBytes, pick_rows, store_member
 from hematovision.taxonomy import lineage
 
@@ -52,7 +53,7 @@ BAD = (
 def choose_archive(path: Path | None) -> Path:
     """The archive named, else the one made here, else that of the drawn sample."""
     drawn = DEMO / ARCHIVE
-    return path or (drawn if drawn.is_file() and not ARCHIVE.is_file() else ARCHIVE)
+    return path or (drawn if find_parts(drawn) and not find_parts(ARCHIVE) else ARCHIVE)
 
 
 def place(name: str, metadata: dict[str, Any]) -> Path:
@@ -156,8 +157,20 @@ class Archive(NamedTuple):
 
 
 def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
-    """Read the wanted splits; crops, as the uint8 they were cut as, and image files stay on the
-    disk.
+    """Read the wanted splits of an archive, all its parts where it is in several (see `parts`).
+
+    Raises UserError as `load_part` does, and where a part is missing or of another run.
+    """
+    from hematovision.joined import join_archives
+
+    files = find_parts(path) or [path]
+    loaded = [load_part(file, wanted) for file in files]
+    return loaded[0] if len(files) == 1 else join_archives(path, loaded)
+
+
+def load_part(path: Path, wanted: Sequence[str]) -> Archive:
+    """Read the wanted splits of one file; crops, as the uint8 that they were cut as, and image
+    files stay on the disk.
 
     Raises UserError where the file is missing, damaged, or not one of our archives.
     """

@@ -16,7 +16,7 @@ class Batch:
 
     `look` maps a path to what is yielded; where it raises UserError, the error is said as a warning
     and counted in `failed`, or raised where the picture is the only one. `notices` are said before
-    the first result: an error is one line.
+    the first result: an error is one line. `on_failure` is told of each that couldn't be read.
     """
 
     def __init__(
@@ -25,7 +25,9 @@ class Batch:
         paths: Sequence[Path],
         workers: int,
         notices: Iterable[str],
+        on_failure: Callable[[Path], None] | None = None,
     ) -> None:
+        self._on_failure = on_failure
         self._look, self._paths, self._workers = look, paths, workers
         self._notices = list(notices)
         self.failed = 0
@@ -38,12 +40,15 @@ class Batch:
 
     def __iter__(self) -> Iterator[Any]:
         with ThreadPoolExecutor(self._workers) as pool:
-            for result in run_ahead(pool, self._try, self._paths, 2 * self._workers):
+            looked_at = run_ahead(pool, self._try, self._paths, 2 * self._workers)
+            for path, result in zip(self._paths, looked_at, strict=True):
                 if isinstance(result, UserError):
                     if len(self._paths) == 1:
                         raise result
                     say(f"warning: {result}")
                     self.failed += 1
+                    if self._on_failure:
+                        self._on_failure(path)
                     continue
                 while self._notices:
                     say(self._notices.pop(0))

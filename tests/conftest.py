@@ -26,8 +26,9 @@ from filelock import FileLock
 from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
 from hematovision.card import PRETRAINED, warn_of_demonstration
-from hematovision.dataset import Field, open_datasets, read_fields, unify
+from hematovision.dataset import open_datasets, read_fields, unify
 from hematovision.detector import NAME as FIELDS_NAME
+from hematovision.field import Field
 from hematovision.images import read_image
 from hematovision.training.backbone import start_tensorflow
 
