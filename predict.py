@@ -4,6 +4,7 @@
     python3 predict.py cell.png more/ --json             # one JSON object per line
     python3 predict.py cell.png --explain why.png        # and what in it spoke for the answer
     python3 predict.py --field field.jpg --output found  # every cell of a whole field, counted
+    python3 predict.py --field FOLDER --pick 5           # the five fields to be labelled first
 
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
 folder stands for the images in it and in all folders below, by name. ``uncertain`` marks a picture
@@ -23,14 +24,14 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hematovision.batch import Batch
+from hematovision.batch import Batch, list_images
 from hematovision.card import choose_model, read_card, warn_of_demonstration
 from hematovision.classifier import Classifier
 from hematovision.console import UserError, command, option, parse_options, say, tell
@@ -38,7 +39,7 @@ from hematovision.count_table import CountTable
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.differential import add_types, count_types, format_differential, list_types
 from hematovision.field_answer import describe_field, tell_scale
-from hematovision.files import describe_others, name_apart, survey
+from hematovision.files import name_apart
 from hematovision.images import read_image
 from hematovision.parts import parse_share
 from hematovision.surroundings import printable
@@ -90,34 +91,17 @@ class Options:
     shard: str | None = option(
         None, "of all images only this machine's share, as 3/64", metavar="K/N"
     )
+    pick: int | None = option(
+        None,
+        "with --field: name the N fields that would teach the model most, and do the rest with "
+        "these alone",
+        low=1,
+        metavar="N",
+    )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
         os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
     )
-
-
-def list_images(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Spread folders out into their images, and tell what else was there; UserError where a folder
-    holds none."""
-    images: list[Path] = []
-    notices = []
-    for path in paths:
-        if not path.is_dir():
-            images.append(path)
-            continue
-        found, others = survey(path)
-        if not found:
-            holds = f" but {describe_others(others)}" if others else ""
-            raise UserError(
-                f"{path}: no image in this folder{holds}; name a file or another folder"
-            )
-        if others:
-            notices.append(
-                f"notice: {path}: {others.total()} files passed over ({describe_others(others)}); "
-                "JPEG, PNG, BMP, TIFF and WebP are read"
-            )
-        images += found
-    return images, notices
 
 
 def list_share(options: Options, images: Sequence[Path]) -> Sequence[Path]:
@@ -215,6 +199,8 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         return path, image
 
     def tell_answer(path: Path, answer: dict[str, Any]) -> None:
+        if options.pick:  # whose stdout names the fields
+            return
         named.update(c["type"] for c in answer["cells"] if c["counted"] and "type" in c)
         lines = [json.dumps(answer)] if options.json else table.add(path, answer["counts"])
         for line in lines:
@@ -237,7 +223,7 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
             name = next(name for of, name in names if of == path)
             target.add(name, path, image, cells, answer)
         tell_answer(path, answer)
-    if not options.json:
+    if not options.json and not options.pick:
         for line in table.close():
             tell(line, not options.output)
         if named:
@@ -248,6 +234,23 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         target.finish()
         say(f"pictures and cells.csv: {options.output}")
     return batch.failed + (target.journal.unread if target else 0)
+
+
+def pick_images(
+    options: Options, images: Sequence[Path], folder: Path, notices: list[str]
+) -> tuple[list[Path], int]:
+    """The fields most worth labelling, in that order, named on stdout and the reasons on stderr;
+    and how many couldn't be read."""
+    from hematovision.picking import look_at, pick_fields
+
+    detector = Detector.load(folder, read_card(folder), options.workers)
+    batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
+    candidates = {p: look_at(detector, image, options.cell_size) for p, image in batch}
+    paths, picked = list(candidates), pick_fields([*candidates.values()], options.pick or 0)
+    for i, why in picked:
+        say(f"picked {paths[i]}: {why}")
+        tell(printable(paths[i]), not options.output)
+    return [paths[i] for i, _ in picked], batch.failed
 
 
 def open_output(
@@ -283,6 +286,12 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
     if options.resume and not options.output:
         raise UserError("--resume wants --field --output DIR, where the answers are kept")
+    if options.pick and not options.field:
+        raise UserError("--pick wants --field: it picks whole fields to be labelled")
+    if options.pick and (options.shard or options.resume):
+        raise UserError("--pick looks at all fields at once; leave --shard and --resume out")
+    if options.pick and (options.json or options.explain):
+        raise UserError("--pick names files, a line each; leave --json and --explain out")
     if options.annotations and not options.output:
         raise UserError("--annotations wants --field --output DIR, where the dataset is written")
     if options.output and options.output.exists() and not options.output.is_dir():
@@ -298,14 +307,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     images, notices = list_images(options.images)
     check_options(options, images)
+    total = len(images)
     folder, chosen = choose_model(options.model)
     notices += filter(None, [chosen, warn_of_demonstration(read_card(folder))])
-    if options.field:
+    if options.pick:
+        images, failed = pick_images(options, images, folder, notices)
+        if options.output and images:
+            count_fields(options, images, folder, [])
+    elif options.field:
         failed = count_fields(options, images, folder, notices)
     else:
         failed = name_segments(options, list_share(options, images), folder, notices)
     if failed:
-        say(f"warning: {failed} of {len(images)} images could not be read")
+        say(f"warning: {failed} of {total} images could not be read")
     return 1 if failed else 0
 
 

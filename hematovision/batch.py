@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.console import UserError, run_ahead, say
+from hematovision.files import describe_others, survey
 
 
 class Batch:
@@ -52,3 +53,27 @@ class Batch:
                 while self._notices:
                     say(self._notices.pop(0))
                 yield result
+
+
+def list_images(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Spread folders out into their images, and tell what else was there; UserError where a folder
+    holds none."""
+    images: list[Path] = []
+    notices = []
+    for path in paths:
+        if not path.is_dir():
+            images.append(path)
+            continue
+        found, others = survey(path)
+        if not found:
+            holds = f" but {describe_others(others)}" if others else ""
+            raise UserError(
+                f"{path}: no image in this folder{holds}; name a file or another folder"
+            )
+        if others:
+            notices.append(
+                f"notice: {path}: {others.total()} files passed over ({describe_others(others)}); "
+                "JPEG, PNG, BMP, TIFF and WebP are read"
+            )
+        images += found
+    return images, notices
