@@ -85,18 +85,18 @@ class Options:
     annotations: Literal["voc", "coco", "yolo"] | None = option(
         None, "with --output: also write what was found as a dataset: voc, coco or yolo"
     )
+    resume: bool = option(
+        False, "with --output: go on with what a cut run has answered, and keep the answers"
+    )
+    shard: str | None = option(
+        None, "of all images only this machine's share, as 3/64", metavar="K/N"
+    )
     pick: int | None = option(
         None,
         "with --field: name the N fields that would teach the model most, and do the rest with "
         "these alone",
         low=1,
         metavar="N",
-    )
-    resume: bool = option(
-        False, "with --output: go on with what a cut run has answered, and keep the answers"
-    )
-    shard: str | None = option(
-        None, "of all images only this machine's share, as 3/64", metavar="K/N"
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
@@ -199,9 +199,11 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         return path, image
 
     def tell_answer(path: Path, answer: dict[str, Any]) -> None:
+        if options.pick:  # whose stdout names the fields
+            return
         named.update(c["type"] for c in answer["cells"] if c["counted"] and "type" in c)
         lines = [json.dumps(answer)] if options.json else table.add(path, answer["counts"])
-        for line in lines if not options.pick else ():  # whose stdout names the fields
+        for line in lines:
             tell(line, not options.output)
 
     for entry in target.journal if done else ():
@@ -282,12 +284,14 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
-    if options.pick and not options.field:
-        raise UserError("--pick wants --field: it picks whole fields to be labelled")
-    if options.pick and (options.json or options.explain):
-        raise UserError("--pick names files, a line each; leave --json and --explain out")
     if options.resume and not options.output:
         raise UserError("--resume wants --field --output DIR, where the answers are kept")
+    if options.pick and not options.field:
+        raise UserError("--pick wants --field: it picks whole fields to be labelled")
+    if options.pick and (options.shard or options.resume):
+        raise UserError("--pick looks at all fields at once; leave --shard and --resume out")
+    if options.pick and (options.json or options.explain):
+        raise UserError("--pick names files, a line each; leave --json and --explain out")
     if options.annotations and not options.output:
         raise UserError("--annotations wants --field --output DIR, where the dataset is written")
     if options.output and options.output.exists() and not options.output.is_dir():

@@ -66,6 +66,7 @@ from hematovision.training.validation import (
     calibrate,
     settle_temperature,
 )
+from hematovision.training.workers import here
 
 if TYPE_CHECKING:
     import keras
@@ -240,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     clock("load archive")
 
     start_tensorflow(options.seed)
+    workers = here()
     clock("start TensorFlow")
     backbone, origin = start_backbone(start, crops.train.X)
     say(f"weights: {origin}")
@@ -288,6 +290,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, archive, crops.leaves, start, origin, epochs, exported, found,
         learnt.card if learnt else None, clock.seconds,
     )  # fmt: skip
+    if not workers.is_chief:
+        say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")
+        return 0
     write_model(folder, networks, card, history)
     write_fold_models(folder, network, fit, learnt, temperature, merge, card, archive.metadata)
     checkpoint.clear()

@@ -16,8 +16,10 @@ from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crop_network import CropNetwork, pool_maps
+from hematovision.training.crop_steps import Shares, fit_shares, make_crop_step, share_out
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
+from hematovision.training.workers import ALONE, Workers, here
 
 BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
@@ -148,15 +150,26 @@ class Part(NamedTuple):
 
 
 def draw_epoch(
-    network: CropNetwork, split: Split, members: np.ndarray, seed: Sequence[int]
-) -> Iterator[Part]:
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    seed: Sequence[int],
+    workers: Workers = ALONE,
+) -> Iterator[tuple[Part, Shares, np.ndarray]]:
     """What one epoch learns from, MOST_DRAWN crops at a time, so that memory doesn't grow with
-    their number: drawn evenly, in new views, with strangers between them."""
+    their number: drawn evenly, in new views, with strangers between them.
+
+    With each part this worker's shares of its batches, and which rows of the part were drawn.
+    """
     rng = np.random.default_rng([*seed, 0])
     chosen = draw_evenly(split, len(split.y), rng)
     for number, start in enumerate(range(0, len(chosen), MOST_DRAWN)):
         part = chosen[start : start + MOST_DRAWN]
-        yield draw_part(network, split, members, part, [*seed, *([number] if number else [])])
+        of_part = [*seed, *([number] if number else [])]
+        total = len(part) + int(len(part) * STRANGERS)
+        shares = share_out(total, BATCH, workers, [*of_part, 8])
+        rows = np.arange(total) if workers.count == 1 else np.unique(shares.rows)
+        yield draw_part(network, split, members, part, of_part, rows), shares, rows
 
 
 def draw_part(
@@ -165,20 +178,24 @@ def draw_part(
     members: np.ndarray,
     chosen: np.ndarray,
     seed: Sequence[int],
+    rows: np.ndarray | None = None,
 ) -> Part:
-    """Activations of the chosen crops, in new views, and of strangers.
+    """Activations of the chosen crops, in new views, and of strangers; only of `rows`, sorted,
+    where these are given.
 
     Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
     """
-    rng = np.random.default_rng([*seed, 7])
+    count = int(len(chosen) * STRANGERS)
+    rows = np.arange(len(chosen) + count) if rows is None else rows
+    plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
+    places, strange = rows[rows < len(chosen)], rows[rows >= len(chosen)] - len(chosen)
     parts, start = [], 0
-    for views in draw_views(split, chosen, [*seed, 1]):
-        plain = rng.random(len(views)) < PLAIN
-        views[plain] = split.X[chosen[start : start + len(views)][plain]]
+    for views in draw_views(split, chosen[places], [*seed, 1], places):
+        drawn = places[start : start + len(views)]
+        views[plain[drawn]] = split.X[chosen[drawn[plain[drawn]]]]
         parts.append(network.frozen(views))
         start += len(views)
-    count = int(len(chosen) * STRANGERS)
-    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
+    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2], strange)]
     is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
     is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
@@ -190,7 +207,11 @@ def draw_part(
         "logits": 1 - is_strange,
         "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
     }
-    return Part(np.concatenate(parts), targets, weights)
+    return Part(
+        np.concatenate(parts),
+        {name: column[rows] for name, column in targets.items()},
+        {name: column[rows] for name, column in weights.items()},
+    )
 
 
 def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
@@ -199,8 +220,10 @@ def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
         part.inputs, part.targets, sample_weight=part.weights, batch_size=BATCH, verbose=0,
         shuffle=True,
     ).history  # fmt: skip
-    loss, accuracy = fitted["logits_loss"][-1], fitted["logits_share_right"][-1]
-    return {"loss": float(loss), "accuracy": float(accuracy), "inputs": len(part.inputs)}
+    return {
+        "loss": float(fitted["logits_loss"][-1]),
+        "accuracy": float(fitted["logits_share_right"][-1]),
+    }
 
 
 def fine_tune(
@@ -235,20 +258,28 @@ def fine_tune(
         },
         weighted_metrics={"logits": [share_right]},
     )
+    workers = here()
+    step = None if workers.count == 1 else make_crop_step(network.trainer, workers)
     network.trainer.optimizer.build(network.trainer.trainable_variables)
     variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
     reached = checkpoint.load(phase, variables)
     history = reached.history if reached else []
+    workers.check_same(reached.epoch if reached else 0, "epochs gone on from")
+    workers.follow_chief(variables)
     for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         start = time.perf_counter()
         keras.utils.set_random_seed(
             int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
         )  # the order within it
-        parts = draw_epoch(network, split, members, [seed, 0, epoch])
+        parts = draw_epoch(network, split, members, [seed, 0, epoch], workers)
         count = -(-len(split.y) // MOST_DRAWN)
-        fitted = [fit_part(network, part)
-                  for part in progress(parts, count, f"fine-tune {epoch}")]  # fmt: skip
-        share = [row["inputs"] for row in fitted]
+        fitted, share = [], []
+        for part, shares, rows in progress(parts, count, f"fine-tune {epoch}"):
+            fitted.append(
+                fit_part(network, part) if step is None
+                else fit_shares(step, *part, shares, rows)
+            )  # fmt: skip
+            share.append(len(rows))
         row = {"phase": "fine-tune", "epoch": epoch}
         row |= {k: float(np.average([r[k] for r in fitted], weights=share))
                 for k in ("loss", "accuracy")}  # fmt: skip
