@@ -4,6 +4,7 @@
     python3 predict.py cell.png more/ --json             # one JSON object per line
     python3 predict.py cell.png --explain why.png        # and what in it spoke for the answer
     python3 predict.py --field field.jpg --output found  # every cell of a whole field, counted
+    python3 predict.py --field FOLDER --pick 5           # the five fields to be labelled first
 
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
 folder stands for the images in it and in all folders below, by name. ``uncertain`` marks a picture
@@ -82,6 +83,13 @@ class Options:
     )
     annotations: Literal["voc", "coco", "yolo"] | None = option(
         None, "with --output: also write what was found as a dataset: voc, coco or yolo"
+    )
+    pick: int | None = option(
+        None,
+        "with --field: name the N fields that would teach the model most, and do the rest with "
+        "these alone",
+        low=1,
+        metavar="N",
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
     workers: int = option(
@@ -226,7 +234,7 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
                 target.add(path, image, cells, answer)
             if options.json:
                 tell(json.dumps(answer), not target)
-            else:
+            elif not options.pick:  # whose stdout names the fields
                 if not totals:
                     tell(format_count("field", detector.labels, widths, first), not target)
                 counts = list(answer["counts"].values())
@@ -235,13 +243,37 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         if len(totals) > 1:
             everywhere = np.sum(totals, axis=0).tolist()
             tell(format_count("all", everywhere, widths, first), not target)
-        if named and not options.json:
+        if named and not options.json and not options.pick:
             tell(format_differential(count_types(named, types)), not target)
         if target and len(target.counts) > 1:
             target.summarise()
     if target:
         say(f"pictures and cells.csv: {options.output}")
     return batch.failed
+
+
+def pick_images(
+    options: Options, images: Sequence[Path], folder: Path, notices: list[str]
+) -> tuple[list[Path], int]:
+    """The fields most worth labelling, in that order, named on stdout and the reasons on stderr;
+    and how many couldn't be read."""
+    from hematovision.picking import FROM, describe_candidate, pick_fields
+
+    detector = Detector.load(folder, read_card(folder), options.workers)
+
+    def look(path: Path) -> tuple[Path, np.ndarray]:
+        return path, read_image(path)
+
+    batch, paths, candidates = Batch(look, images, 1, notices), [], []
+    for path, image in batch:
+        cells, scale = detector.search(image, FROM, options.cell_size)
+        candidates.append(describe_candidate(image, cells, detector.thresholds, scale.cell_px))
+        paths.append(path)
+    picked = pick_fields(candidates, options.pick) if candidates else []
+    for i, why in picked:
+        say(f"picked {paths[i]}: {why}")
+        tell(printable(paths[i]), not options.output)
+    return [paths[i] for i, _ in picked], batch.failed
 
 
 def open_output(options: Options, labels: list[str], types: list[str]) -> OutputFolder:
@@ -298,6 +330,10 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
+    if options.pick and not options.field:
+        raise UserError("--pick wants --field: it picks whole fields to be labelled")
+    if options.pick and (options.json or options.explain):
+        raise UserError("--pick names files, a line each; leave --json and --explain out")
     if options.annotations and not options.output:
         raise UserError("--annotations wants --field --output DIR, where the dataset is written")
     if options.output and options.output.exists() and not options.output.is_dir():
@@ -313,14 +349,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     images, notices = list_images(options.images)
     check_options(options, images)
+    total = len(images)
     folder, chosen = choose_model(options.model)
     notices += filter(None, [chosen, warn_of_demonstration(read_card(folder))])
-    if options.field:
+    if options.pick:
+        images, failed = pick_images(options, images, folder, notices)
+        if options.output and images:
+            count_fields(options, images, folder, [])
+    elif options.field:
         failed = count_fields(options, images, folder, notices)
     else:
         failed = name_segments(options, images, folder, notices)
     if failed:
-        say(f"warning: {failed} of {len(images)} images could not be read")
+        say(f"warning: {failed} of {total} images could not be read")
     return 1 if failed else 0
 
 
