@@ -66,4 +66,4 @@ page: .venv/installed
 	$(PY) data/make_page.py
 
 clean:
-	rm -rf preprocessed_data.npz model report demo check.html hematovision.html
+	rm -rf preprocessed_data.npz preprocessed_data-*.npz preprocessed_data.index model report demo check.html hematovision.html

@@ -19,34 +19,35 @@ from __future__ import annotations
 import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
-import contextlib
+import itertools
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hematovision.batch import Batch
+from hematovision.batch import Batch, list_images
 from hematovision.card import choose_model, read_card, warn_of_demonstration
-from hematovision.cells import Cells
 from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, say, say_once, tell
+from hematovision.console import UserError, command, option, parse_options, say, tell
+from hematovision.count_table import CountTable
 from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.differential import add_types, count_types, format_differential, list_types
-from hematovision.files import describe_others, survey
+from hematovision.field_answer import describe_field, tell_scale
+from hematovision.files import name_apart
 from hematovision.images import read_image
+from hematovision.parts import parse_share
 from hematovision.surroundings import printable
 from hematovision.tiles import check_tiles
 
 if TYPE_CHECKING:
     from hematovision.output_folder import OutputFolder
 
-SMALL, JPEG = 32, (".jpg", ".jpeg", ".jfif")  # pixels across a cell that JPEG does harm to
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
 
@@ -84,6 +85,12 @@ class Options:
     annotations: Literal["voc", "coco", "yolo"] | None = option(
         None, "with --output: also write what was found as a dataset: voc, coco or yolo"
     )
+    resume: bool = option(
+        False, "with --output: go on with what a cut run has answered, and keep the answers"
+    )
+    shard: str | None = option(
+        None, "of all images only this machine's share, as 3/64", metavar="K/N"
+    )
     pick: int | None = option(
         None,
         "with --field: name the N fields that would teach the model most, and do the rest with "
@@ -97,28 +104,9 @@ class Options:
     )
 
 
-def list_images(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Spread folders out into their images, and tell what else was there; UserError where a folder
-    holds none."""
-    images: list[Path] = []
-    notices = []
-    for path in paths:
-        if not path.is_dir():
-            images.append(path)
-            continue
-        found, others = survey(path)
-        if not found:
-            holds = f" but {describe_others(others)}" if others else ""
-            raise UserError(
-                f"{path}: no image in this folder{holds}; name a file or another folder"
-            )
-        if others:
-            notices.append(
-                f"notice: {path}: {others.total()} files passed over ({describe_others(others)}); "
-                "JPEG, PNG, BMP, TIFF and WebP are read"
-            )
-        images += found
-    return images, notices
+def list_share(options: Options, images: Sequence[Path]) -> Sequence[Path]:
+    """This machine's share of the images: shares in order make up the whole."""
+    return images[parse_share(options.shard).cut(len(images))] if options.shard else images
 
 
 def name_segments(
@@ -195,10 +183,14 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
     detector = Detector.load(folder, read_card(folder), options.workers)
     types = list_types(read_card(folder)["classes"], detector.labels)
     classifier = Classifier.load(folder) if types else None
-    named: list[str | None] = []  # the type of each white cell so far
-    widths = [max(len(label), 5) + 2 for label in detector.labels]
-    first = max(len(printable(path)) for path in (*images, "all")) + 1
-    totals: list[list[int]] = []
+    named: Counter[str | None] = Counter()  # white cells so far, by type
+    mine = list_share(options, images)
+    table = CountTable(detector.labels, mine)
+    target = open_output(options, folder, detector.labels, types) if options.resume else None
+    done = target.journal.take_up(mine) if target else 0
+    unread: list[Path] = []  # since the journal was written to
+    first = parse_share(options.shard).cut(len(images)).start if options.shard else 0
+    names = itertools.islice(zip(images, name_apart(images), strict=True), first + done, None)
 
     def look(path: Path) -> tuple[Path, np.ndarray]:
         image = read_image(path)
@@ -206,50 +198,42 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
             check_tiles(path, image, options.cell_size)
         return path, image
 
-    batch = Batch(look, images, 1, notices)
-    with contextlib.ExitStack() as stack:
-        target = None
-        for path, image in batch:
-            if options.output and target is None:
-                target = open_output(options, detector.labels, types)
-                stack.enter_context(target)
-            cells, scale = detector.search(image, options.min_probability, options.cell_size)
-            if not scale.certain:
-                say(
-                    f"warning: {path}: no size of red cells explains this field, the best is "
-                    f"{scale.cell_px:.0f} pixels across: counts may be far off; state it with "
-                    "--cell-size PX"
-                )
-            elif scale.cell_px < SMALL and path.suffix.lower() in JPEG:
-                say_once(
-                    f"notice: {path}: red cells are {scale.cell_px:.0f} pixels across; in a JPEG "
-                    "of so small cells some are missed (1 in 20 to 1 in 5): photograph closer, or "
-                    "save as PNG",
-                    "small cells",
-                )
-            answer = describe_field(path, image, cells, detector)
-            if classifier:
-                named += add_types(answer, classifier, image, cells, detector.labels)
-            if target:
-                target.add(path, image, cells, answer)
-            if options.json:
-                tell(json.dumps(answer), not target)
-            elif not options.pick:  # whose stdout names the fields
-                if not totals:
-                    tell(format_count("field", detector.labels, widths, first), not target)
-                counts = list(answer["counts"].values())
-                tell(format_count(printable(path), counts, widths, first), not target)
-                totals.append(counts)
-        if len(totals) > 1:
-            everywhere = np.sum(totals, axis=0).tolist()
-            tell(format_count("all", everywhere, widths, first), not target)
-        if named and not options.json and not options.pick:
-            tell(format_differential(count_types(named, types)), not target)
-        if target and len(target.counts) > 1:
-            target.summarise()
+    def tell_answer(path: Path, answer: dict[str, Any]) -> None:
+        if options.pick:  # whose stdout names the fields
+            return
+        named.update(c["type"] for c in answer["cells"] if c["counted"] and "type" in c)
+        lines = [json.dumps(answer)] if options.json else table.add(path, answer["counts"])
+        for line in lines:
+            tell(line, not options.output)
+
+    for entry in target.journal if done else ():
+        tell_answer(Path(entry["answer"]["image"]), entry["answer"])
+    note = unread.append if len(mine) > 1 else None
+    batch = Batch(look, mine[done:], 1, notices, note)
+    for path, image in batch:
+        cells, scale = detector.search(image, options.min_probability, options.cell_size)
+        tell_scale(path, scale)
+        answer = describe_field(path, image, cells, detector)
+        if classifier:
+            add_types(answer, classifier, image, cells, detector.labels)
+        if options.output:
+            target = target or open_output(options, folder, detector.labels, types)
+            while unread:
+                target.journal.add(unread.pop(0), {})
+            name = next(name for of, name in names if of == path)
+            target.add(name, path, image, cells, answer)
+        tell_answer(path, answer)
+    if not options.json and not options.pick:
+        for line in table.close():
+            tell(line, not options.output)
+        if named:
+            tell(format_differential(count_types(named, types)), not options.output)
     if target:
+        while unread:
+            target.journal.add(unread.pop(0), {})
+        target.finish()
         say(f"pictures and cells.csv: {options.output}")
-    return batch.failed
+    return batch.failed + (target.journal.unread if target else 0)
 
 
 def pick_images(
@@ -257,64 +241,34 @@ def pick_images(
 ) -> tuple[list[Path], int]:
     """The fields most worth labelling, in that order, named on stdout and the reasons on stderr;
     and how many couldn't be read."""
-    from hematovision.picking import FROM, describe_candidate, pick_fields
+    from hematovision.picking import look_at, pick_fields
 
     detector = Detector.load(folder, read_card(folder), options.workers)
-
-    def look(path: Path) -> tuple[Path, np.ndarray]:
-        return path, read_image(path)
-
-    batch, paths, candidates = Batch(look, images, 1, notices), [], []
-    for path, image in batch:
-        cells, scale = detector.search(image, FROM, options.cell_size)
-        candidates.append(describe_candidate(image, cells, detector.thresholds, scale.cell_px))
-        paths.append(path)
-    picked = pick_fields(candidates, options.pick) if candidates else []
+    batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
+    candidates = {p: look_at(detector, image, options.cell_size) for p, image in batch}
+    paths, picked = list(candidates), pick_fields([*candidates.values()], options.pick or 0)
     for i, why in picked:
         say(f"picked {paths[i]}: {why}")
         tell(printable(paths[i]), not options.output)
     return [paths[i] for i, _ in picked], batch.failed
 
 
-def open_output(options: Options, labels: list[str], types: list[str]) -> OutputFolder:
+def open_output(
+    options: Options, folder: Path, labels: list[str], types: list[str]
+) -> OutputFolder:
     """The folder for drawn fields and tables, and for annotations where these are wanted."""
     from hematovision.annotated_output import AnnotatedOutput
     from hematovision.output_folder import OutputFolder
 
+    asked = ("min_probability", "cell_size", "annotations", "show_probability")
+    run = {name: getattr(options, name) for name in asked} | {"model": read_card(folder)}
+    share = parse_share(options.shard) if options.shard else None
     annotated = None
     if options.annotations:
         annotated = AnnotatedOutput(options.output, options.annotations, [*labels, *types])
-    return OutputFolder(options.output, labels, options.show_probability, annotated)
-
-
-def describe_field(
-    path: Path, image: np.ndarray, cells: Cells, detector: Detector
-) -> dict[str, Any]:
-    """What a field shows, as the JSON object promises."""
-    counted = detector.is_counted(cells)
-    count = Counter(cells.label[counted].tolist())
-    low, high = np.floor(cells.box[:, :2]), np.ceil(cells.box[:, 2:])
-    boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
-    return {
-        "image": str(path),
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "counts": {label: count[k] for k, label in enumerate(detector.labels)},
-        "cells": [
-            {
-                "label": detector.labels[k],
-                "probability": float(p),
-                "box": box,
-                "counted": bool(sure),
-            }
-            for k, p, box, sure in zip(cells.label, cells.probability, boxes, counted, strict=True)
-        ],
-    }
-
-
-def format_count(name: str, counts: Sequence[Any], widths: Sequence[int], first: int) -> str:
-    """One row of the table of counts."""
-    return name.ljust(first) + "".join(str(n).rjust(w) for n, w in zip(counts, widths, strict=True))
+    return OutputFolder(
+        options.output, labels, options.show_probability, run, options.resume, share, annotated
+    )
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -330,8 +284,12 @@ def check_options(options: Options, images: Sequence[Path]) -> None:
         raise UserError("--explain wants a segment, not --field")
     if options.show_probability and not options.output:
         raise UserError("--show-probability wants --output DIR, where fields are drawn")
+    if options.resume and not options.output:
+        raise UserError("--resume wants --field --output DIR, where the answers are kept")
     if options.pick and not options.field:
         raise UserError("--pick wants --field: it picks whole fields to be labelled")
+    if options.pick and (options.shard or options.resume):
+        raise UserError("--pick looks at all fields at once; leave --shard and --resume out")
     if options.pick and (options.json or options.explain):
         raise UserError("--pick names files, a line each; leave --json and --explain out")
     if options.annotations and not options.output:
@@ -359,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif options.field:
         failed = count_fields(options, images, folder, notices)
     else:
-        failed = name_segments(options, images, folder, notices)
+        failed = name_segments(options, list_share(options, images), folder, notices)
     if failed:
         say(f"warning: {failed} of {total} images could not be read")
     return 1 if failed else 0

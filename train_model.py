@@ -66,6 +66,7 @@ from hematovision.training.validation import (
     calibrate,
     settle_temperature,
 )
+from hematovision.training.workers import here
 
 if TYPE_CHECKING:
     import keras
@@ -77,7 +78,9 @@ HISTORY = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "se
 @dataclass(frozen=True)
 class Options:
     data: Path | None = option(
-        None, "archive made by preprocess_data.py (default: preprocessed_data.npz)"
+        None,
+        "archive made by preprocess_data.py, in one file or in parts (default: "
+        "preprocessed_data.npz)",
     )
     output_dir: Path | None = option(
         None, "folder for the trained model (default: model; demo/model where cells are drawn)"
@@ -238,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     clock("load archive")
 
     start_tensorflow(options.seed)
+    workers = here()
     clock("start TensorFlow")
     backbone, origin = start_backbone(start, crops.train.X)
     say(f"weights: {origin}")
@@ -286,6 +290,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, archive, crops.leaves, start, origin, epochs, exported, found,
         learnt.card if learnt else None, clock.seconds,
     )  # fmt: skip
+    if not workers.is_chief:
+        say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")
+        return 0
     write_model(folder, networks, card, history)
     write_fold_models(folder, network, fit, learnt, temperature, merge, card, archive.metadata)
     checkpoint.clear()

@@ -8,16 +8,17 @@ yolo  images/, labels/NAME.txt and data.yaml
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
-from hematovision.files import read_file, write_bytes, write_text
+from hematovision.files import read_file, write_bytes, write_text, written_whole
 from hematovision.formats import read_header
 from hematovision.images import write_image
+from hematovision.parts import Share
 from hematovision.surroundings import printable
 
 FORMATS = ("voc", "coco", "yolo")
@@ -32,32 +33,37 @@ class Found(NamedTuple):
     height: int
     cells: list[tuple[str, list[int]]]  # label, box
 
+    @classmethod
+    def of(cls, file: str, width: int, height: int, answer: dict[str, Any]) -> Found:
+        """What an answer counts."""
+        cells = [
+            (cell.get("type") or cell["label"], cell["box"])
+            for cell in answer["cells"]
+            if cell["counted"]
+        ]
+        return cls(file, width, height, cells)
+
 
 class AnnotatedOutput:
     """A dataset in `folder`, of fields as they come; `close` writes what speaks of all of them."""
 
     def __init__(self, folder: Path, kind: str, labels: Sequence[str]) -> None:
         self.folder, self.kind, self.labels = folder, kind, list(labels)
-        self.found: list[Found] = []
         self._pictures = folder / ("JPEGImages" if kind == "voc" else "images")
         self._notes = folder / {"voc": "Annotations", "yolo": "labels", "coco": "."}[kind]
         for part in (self._pictures, self._notes):
             part.mkdir(parents=True, exist_ok=True)
 
-    def add(self, name: str, path: Path, image: np.ndarray, answer: dict[str, Any]) -> None:
-        """Write one field under `name`, without an ending; `image` is what was read of `path`."""
-        cells = [
-            (cell.get("type") or cell["label"], cell["box"])
-            for cell in answer["cells"]
-            if cell["counted"]
-        ]
+    def add(self, name: str, path: Path, image: np.ndarray, answer: dict[str, Any]) -> str:
+        """Write one field under `name`, without an ending; `image` is what was read of `path`.
+        Returns its picture's file."""
         file = self._write_picture(name, path, image)
-        found = Found(file, image.shape[1], image.shape[0], cells)
+        found = Found.of(file, image.shape[1], image.shape[0], answer)
         if self.kind == "voc":
             write_bytes(self._notes / f"{name}.xml", format_voc(found))
         elif self.kind == "yolo":
             write_text(self._notes / f"{name}.txt", format_yolo(found, self.labels))
-        self.found.append(found)
+        return file
 
     def _write_picture(self, name: str, path: Path, image: np.ndarray) -> str:
         """The picture as it was, or as PNG where tools would show it otherwise than it was read:
@@ -73,10 +79,15 @@ class AnnotatedOutput:
             write_image(self._pictures / file, image)
         return file
 
-    def close(self) -> None:
+    def close(self, found: Callable[[], Iterable[Found]], share: Share | None = None) -> None:
+        """Write what speaks of all fields: `found` goes through them, as often as it is called."""
         if self.kind == "coco":
-            content = describe_coco(self.found, self.labels)
-            write_text(self.folder / "annotations.json", json.dumps(content) + "\n")
+            path = self.folder / "annotations.json"
+            with (
+                written_whole(share.name(path) if share else path) as temporary,
+                open(temporary, "w", encoding="utf-8") as file,
+            ):
+                file.writelines(write_coco(found, self.labels))
         elif self.kind == "yolo":
             names = "".join(f"  {i}: {json.dumps(name)}\n" for i, name in enumerate(self.labels))
             write_text(self.folder / "data.yaml", f"train: images\nval: images\nnames:\n{names}")
@@ -116,20 +127,31 @@ def format_yolo(found: Found, labels: Sequence[str]) -> str:
     return "".join(lines)
 
 
-def describe_coco(fields: Sequence[Found], labels: Sequence[str]) -> dict[str, Any]:
-    """COCO's JSON of all fields (Lin et al., 2014); boxes are x, y, width, height there."""
-    rows = [
-        (image, label, box) for image, found in enumerate(fields, 1) for label, box in found.cells
-    ]
-    return {
-        "images": [
-            {"id": i, "file_name": found.file, "width": found.width, "height": found.height}
-            for i, found in enumerate(fields, 1)
-        ],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(labels, 1)],
-        "annotations": [
-            {"id": i, "image_id": image, "category_id": labels.index(label) + 1,
-             "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-            for i, (image, label, (x0, y0, x1, y1)) in enumerate(rows, 1)
-        ],
-    }  # fmt: skip
+def write_coco(found: Callable[[], Iterable[Found]], labels: Sequence[str]) -> Iterator[str]:
+    """COCO's JSON of all fields (Lin et al., 2014), in pieces; boxes are x, y, width, height there.
+
+    `found` goes through the fields, here twice.
+    """
+
+    def describe_images() -> Iterator[dict[str, Any]]:
+        for i, of in enumerate(found(), 1):
+            yield {"id": i, "file_name": of.file, "width": of.width, "height": of.height}
+
+    def describe_cells() -> Iterator[dict[str, Any]]:
+        cells = ((i, *cell) for i, of in enumerate(found(), 1) for cell in of.cells)
+        for i, (image, label, (x0, y0, x1, y1)) in enumerate(cells, 1):
+            yield {
+                "id": i, "image_id": image, "category_id": labels.index(label) + 1,
+                "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
+            }  # fmt: skip
+
+    def write_list(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+        for i, row in enumerate(rows):
+            yield (", " if i else "") + json.dumps(row)
+
+    categories = [{"id": i, "name": name} for i, name in enumerate(labels, 1)]
+    yield '{"images": ['
+    yield from write_list(describe_images())
+    yield f'], "categories": {json.dumps(categories)}, "annotations": ['
+    yield from write_list(describe_cells())
+    yield "]}\n"

@@ -18,11 +18,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive_schema import check_fields, check_members, check_metadata, check_split
+from hematovision.archive_schema import (
+    check_crops,
+    check_fields,
+    check_members,
+    check_metadata,
+    check_pixels,
+    check_split,
+)
 from hematovision.cells import is_rbc
 from hematovision.console import UserError
 from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
+from hematovision.parts import find_parts
+from hematovision.stored import Parts, StoredArray, StoredBytes, pick_rows, store_member
 from hematovision.taxonomy import lineage
 
 SPLITS = ("train", "val", "test")
@@ -44,7 +53,7 @@ BAD = (
 def choose_archive(path: Path | None) -> Path:
     """The archive named, else the one made here, else that of the drawn sample."""
     drawn = DEMO / ARCHIVE
-    return path or (drawn if drawn.is_file() and not ARCHIVE.is_file() else ARCHIVE)
+    return path or (drawn if find_parts(drawn) and not find_parts(ARCHIVE) else ARCHIVE)
 
 
 def place(name: str, metadata: dict[str, Any]) -> Path:
@@ -55,19 +64,23 @@ def place(name: str, metadata: dict[str, Any]) -> Path:
 class Split(NamedTuple):
     """One split of the archive."""
 
-    X: np.ndarray  # (n, size, size, 3) uint8, RGB
+    X: np.ndarray | StoredArray  # (n, size, size, 3) uint8, RGB
     y: np.ndarray  # (n,) index into the classes
     label: np.ndarray  # (n,) text, what was annotated
     source: np.ndarray  # (n,) file name of the field
     box: np.ndarray  # (n, 4) xmin, ymin, xmax, ymax in pixels of the field
     lab: np.ndarray  # (n,) text, the laboratory of the field: the dataset it came in
 
+    def pick(self, kept: np.ndarray) -> Split:
+        """Only these crops, by index or mask (n,); stored ones stay unread."""
+        return Split(*(pick_rows(column, kept) for column in self))
+
 
 class AnnotatedField(NamedTuple):
     """One field of an archive, with those of its boxes whose labels are asked for."""
 
     name: str
-    data: bytes  # the image file
+    data: bytes | StoredBytes  # the image file
     box: np.ndarray  # (n, 4) float
     label: np.ndarray  # (n,) index into the labels asked for
     lab: str  # the laboratory
@@ -75,14 +88,14 @@ class AnnotatedField(NamedTuple):
 
     def image(self) -> np.ndarray:
         """The field (height, width, 3) uint8 RGB."""
-        return read_image(Path(self.name), self.data)
+        return read_image(Path(self.name), bytes(self.data))
 
 
 class FieldSplit(NamedTuple):
     """The fields of one split, as `pack_fields` put them into the archive."""
 
     name: np.ndarray  # (f,) file names
-    file: np.ndarray  # (bytes,) uint8, the image files end to end
+    file: np.ndarray | StoredArray  # (bytes,) uint8, the image files end to end
     end: np.ndarray  # (f,) where each ends
     box: np.ndarray  # (m, 4) all boxes, in pixels
     label: np.ndarray  # (m,) text
@@ -95,12 +108,13 @@ class FieldSplit(NamedTuple):
     def select(self, kept: np.ndarray) -> FieldSplit:
         """Only the fields where `kept` (f,) is true, with their boxes."""
         starts = np.r_[0, self.end[:-1]].astype(int)
-        pieces = [self.file[a:b] for a, b in zip(starts[kept], self.end[kept], strict=True)]
+        end = np.cumsum(self.end[kept] - starts[kept], dtype=np.int64)
+        pieces = (self.file[a:b] for a, b in zip(starts[kept], self.end[kept], strict=True))
         boxes = kept[self.index]
         return FieldSplit(
             self.name[kept],
-            np.concatenate(pieces) if pieces else self.file[:0],
-            np.cumsum([len(piece) for piece in pieces], dtype=np.int64),
+            StoredArray.fill((int(end[-1]) if len(end) else 0,), np.uint8, pieces),
+            end,
             self.box[boxes],
             self.label[boxes],
             (np.cumsum(kept) - 1)[self.index[boxes]],
@@ -118,11 +132,14 @@ class FieldSplit(NamedTuple):
 
         known = {label: encode(label) for label in np.unique(self.label).tolist()}
         code = np.array([known[label] for label in self.label.tolist()], int)
+        order = np.argsort(self.index, kind="stable")
+        starts = np.searchsorted(self.index[order], np.arange(len(self.name) + 1))
         for i, (name, start, end) in enumerate(
             zip(self.name.tolist(), [0, *self.end], self.end, strict=False)
         ):
-            mine = (self.index == i) & (code >= 0)
-            data = self.file[start:end].tobytes()
+            mine = order[starts[i] : starts[i + 1]]
+            mine = mine[code[mine] >= 0]
+            data = StoredBytes(self.file, int(start), int(end))
             complete = np.zeros(len(labels), bool)
             complete[[k for k in map(encode, self.complete[i].split(",")) if k >= 0]] = True
             box = self.box[mine].astype(float)
@@ -140,7 +157,20 @@ class Archive(NamedTuple):
 
 
 def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
-    """Read the wanted splits; crops come back as the uint8 they were cut as, half of what they are.
+    """Read the wanted splits of an archive, all its parts where it is in several (see `parts`).
+
+    Raises UserError as `load_part` does, and where a part is missing or of another run.
+    """
+    from hematovision.joined import join_archives
+
+    files = find_parts(path) or [path]
+    loaded = [load_part(file, wanted) for file in files]
+    return loaded[0] if len(files) == 1 else join_archives(path, loaded)
+
+
+def load_part(path: Path, wanted: Sequence[str]) -> Archive:
+    """Read the wanted splits of one file; crops, as the uint8 that they were cut as, and image
+    files stay on the disk.
 
     Raises UserError where the file is missing, damaged, or not one of our archives.
     """
@@ -166,10 +196,10 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
                 lab = read_lab(archive, f"lab_{name}", len(columns[0]))
-                crops = archive[f"X_{name}"]
-                check_split(name, crops, columns, lab, metadata["image_size"], len(classes))
-                splits[name] = Split(unscale_pixels(crops), *columns, lab)
-                columns = [archive[f"{c}_{name}"] for c in FieldSplit.KEYS]
+                crops = store_crops(archive, f"X_{name}", metadata["image_size"])
+                check_split(name, len(crops), columns, lab, len(classes))
+                splits[name] = Split(crops, *columns, lab)
+                columns = [read_column(archive, f"{c}_{name}") for c in FieldSplit.KEYS]
                 lab = read_lab(archive, f"field_lab_{name}", len(columns[0]))
                 complete = read_complete(archive, name)
                 check_fields(name, columns, lab, complete)
@@ -179,6 +209,28 @@ def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
     except BAD as error:
         raise UserError(f"{path}: not a readable archive ({error}); {hint}") from None
     return Archive(splits, fields, classes, metadata, digest.hexdigest())
+
+
+def store_crops(archive: np.lib.npyio.NpzFile, key: str, size: int) -> StoredArray:
+    """The crops (n, size, size, 3) under `key`, as the uint8 that they were cut as."""
+
+    def unscale(parts: Parts) -> Iterator[np.ndarray]:
+        for crops in parts.rows:
+            check_pixels(key, crops)
+            yield unscale_pixels(crops)
+
+    def store(parts: Parts) -> StoredArray:
+        check_crops(key, parts.shape, parts.kind, size)
+        return StoredArray.fill(parts.shape, np.uint8, unscale(parts))
+
+    return store_member(archive, key, store)
+
+
+def read_column(archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray | StoredArray:
+    """What is under `key`; the image files themselves stay on the disk."""
+    if not key.startswith("field_file_"):
+        return archive[key]
+    return store_member(archive, key, lambda p: StoredArray.fill(p.shape, p.kind, p.rows))
 
 
 def read_lab(archive: Mapping[str, np.ndarray], key: str, count: int) -> np.ndarray:
@@ -210,7 +262,7 @@ def leave_out(archive: Archive, labs: Sequence[str]) -> Archive:
     splits, fields, digests = {}, {}, {}
     for name, split in archive.splits.items():
         kept = ~np.isin(split.lab, labs)
-        splits[name] = Split(*(column[kept] for column in split))
+        splits[name] = split.pick(kept)
         fields[name] = archive.fields[name].select(~np.isin(archive.fields[name].lab, labs))
         of_split = archive.metadata["field_sha256"][name]
         digests[name] = {f: of_split[f] for f in fields[name].name.tolist()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -31,17 +31,22 @@ def check_members(archive: BinaryIO) -> None:
             raise ValueError(f"it would unpack to {unpacked:,} bytes")
         for member in members:
             with file.open(member) as array:
-                version = np.lib.format.read_magic(array)
-                read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }.get(version)
-                if read is None:
-                    raise ValueError(f"{member.filename} is of another version of NumPy's format")
-                shape, _, kind = read(array, max_header_size=10_000)
+                shape, _, kind = read_header(array, member.filename)
                 count = int(np.prod(shape, dtype=object)) if shape else 1
                 if kind.hasobject or array.tell() + count * kind.itemsize != member.file_size:
                     raise ValueError(f"{member.filename} isn't as long as it says")
+
+
+def read_header(array: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type of an array in NumPy's format."""
+    version = np.lib.format.read_magic(array)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"{name} is of another version of NumPy's format")
+    return read(array, max_header_size=10_000)
 
 
 def check_metadata(metadata: Any, classes: Any, wanted: Sequence[str]) -> None:
@@ -74,18 +79,22 @@ def check_names(classes: Any) -> None:
         raise ValueError("a class is there twice")
 
 
-def check_split(
-    name: str, crops: np.ndarray, columns: Sequence[np.ndarray], lab: np.ndarray, size: int, k: int
-) -> None:
-    """The crops (n, size, size, 3) of a split in [0, 1], and `columns`: class (n,) of `k`, label
-    (n,), source (n,), box (n, 4); and the laboratory (n,)."""
+def check_crops(key: str, shape: tuple[int, ...], kind: np.dtype, size: int) -> None:
+    """What the header of an array of crops (n, size, size, 3) says."""
+    if shape[1:] != (size, size, 3) or kind.kind != "f":
+        raise ValueError(f"{key} is no array of crops of {size} pixels")
+
+
+def check_pixels(key: str, crops: np.ndarray) -> None:
+    """Some crops of an array, in [0, 1]."""
+    if not ((crops >= 0) & (crops <= 1)).all():  # NaN is neither
+        raise ValueError(f"{key} holds pixels outside of 0 to 1")
+
+
+def check_split(name: str, n: int, columns: Sequence[np.ndarray], lab: np.ndarray, k: int) -> None:
+    """The columns of a split of `n` crops: class (n,) of `k`, label (n,), source (n,), box (n, 4);
+    and the laboratory (n,)."""
     y, label, source, box = columns
-    n = len(crops)
-    if crops.shape != (n, size, size, 3) or crops.dtype.kind != "f":
-        raise ValueError(f"X_{name} is no array of crops of {size} pixels")
-    for lot in np.array_split(crops, max(1, n // 256)):  # never all of them twice
-        if not ((lot >= 0) & (lot <= 1)).all():  # NaN is neither
-            raise ValueError(f"X_{name} holds pixels outside of 0 to 1")
     if y.shape != (n,) or y.dtype.kind not in "iu":
         raise ValueError(f"y_{name} is no class for each crop")
     if n and not (y.min() >= 0 and y.max() < k):

@@ -18,7 +18,7 @@ from hematovision.findings import Example, Findings
 from hematovision.images import read_image
 
 if TYPE_CHECKING:
-    from hematovision.dataset import Field
+    from hematovision.field import Field
 
 TEMPLATE = HERE / "data" / "check_template.html"
 MOST_DRAWN = 12  # fields of each reason

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from hematovision.card import HOW_TO_TRAIN, KIND_THRESHOLD, NAME, check_seal, first_line, read_card
-from hematovision.console import UserError, progress
+from hematovision.console import UserError, progress, run_ahead
 from hematovision.files import read_file
 from hematovision.images import scale_pixels, square_crop
 from hematovision.litert import ThreadedNetwork
-from hematovision.taxonomy import find_parent, lineage
+from hematovision.taxonomy import find_parent, is_a, lineage
+
+TURNS = (1, 2, 3)  # quarter turns in which a cell that has kinds is looked at again
 
 
 def ask_network(
@@ -34,9 +36,35 @@ def ask_network(
         return network(scale_pixels(crop)[np.newaxis].astype(np.float32))
 
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(progress(pool.map(ask, crops), len(crops), "classifying"))
+        asked = run_ahead(pool, ask, crops, 4 * workers)
+        rows = list(progress(asked, len(crops), "classifying"))
     probabilities = np.array([p[0] for p, _ in rows]).reshape(-1, network.output_shapes[0][-1])
     return probabilities, np.array([d[0] for _, d in rows], float)
+
+
+def settle_kinds(
+    network: ThreadedNetwork, crops: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
+    """Probabilities (n, k), where those of the kinds of the likeliest class are means over turns.
+
+    A nucleus has no up and down: of what the network makes of a turned crop, the mean is right more
+    often. That a cell is a white one stands already, so that its probability stays, and few crops
+    are asked about again. `crops` (n, size, size, 3) uint8.
+    """
+    parents = [find_parent(name, classes) for name in classes]
+    roots = np.array([parent is None for parent in parents])
+    settled = probabilities.copy()
+    for i in range(len(crops)):
+        root = int(np.where(roots, probabilities[i], -1).argmax())
+        kinds = [k for k, name in enumerate(classes) if k != root and is_a(name, classes[root])]
+        if not kinds:
+            continue
+        seen = probabilities[i].astype(np.float64)
+        for turns in TURNS:
+            turned = np.rot90(crops[i], turns)
+            seen += network(scale_pixels(turned)[np.newaxis].astype(np.float32))[0][0]
+        settled[i, kinds] = probabilities[i, root] * seen[kinds] / max(seen[root], 1e-12)
+    return settled
 
 
 class Classifier:
@@ -77,6 +105,7 @@ class Classifier:
         """What a crop (size, size, 3) uint8 shows, as the JSON of predict.py promises."""
         inputs = scale_pixels(crop)[np.newaxis].astype(np.float32)
         probabilities, novelty = self._network(inputs)
+        probabilities = self._settle(crop[np.newaxis], probabilities)
         label = self.classes[int(self.predict(probabilities)[0])]
         by_class = dict(zip(self.classes, map(float, probabilities[0]), strict=True))
         kind = {}
@@ -93,7 +122,13 @@ class Classifier:
 
     def predict_proba(self, crops: np.ndarray, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, k) and novelty (n,) of uint8 crops (n, size, size, 3)."""
-        return ask_network(self._network, crops, workers)
+        probabilities, novelty = ask_network(self._network, crops, workers)
+        return self._settle(crops, probabilities), novelty
+
+    def _settle(self, crops: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        if self.threshold is not None:
+            return probabilities
+        return settle_kinds(self._network, crops, probabilities, self.classes)
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
         """Class index (n,) for probabilities (n, k): by the card's threshold where there is one."""

@@ -20,7 +20,7 @@ from hematovision.labels import is_rbc, tell_counts, unify_labels
 from hematovision.taxonomy import lineage
 
 if TYPE_CHECKING:
-    from hematovision.dataset import Field
+    from hematovision.field import Field
     from hematovision.pairs import Dataset
 
 MOST_UNBOXED = 0.15  # of the red cells; by this measure 0.00 to 0.02 where all are boxed

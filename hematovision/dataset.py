@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hematovision.annotations import Box
-from hematovision.cells import Segment
 from hematovision.completeness import measure_unboxed
 from hematovision.console import UserError, progress, run_ahead, say
+from hematovision.field import Field, Mask
 from hematovision.files import HERE, read_file
 from hematovision.findings import Example, Findings
 from hematovision.formats import settle_frame
@@ -34,34 +31,8 @@ from hematovision.labels import (
 )
 from hematovision.pairs import Dataset, Noted, open_dataset, tell_nothing
 from hematovision.placing import place_boxes
+from hematovision.read_index import ReadIndex
 from hematovision.twins import look
-
-
-@dataclass
-class Field:
-    """One microscope image, its annotated segments, and where it shows no cell."""
-
-    path: Path
-    data: bytes  # the image file as it is
-    segments: list[Segment]
-    free: np.ndarray  # (height / 4, width / 4) bool: certainly no cell here
-    name: str = ""  # the file's name; with its folders where two have the same
-    lab: str = ""  # its laboratory: the dataset's name
-    digest: str = ""  # SHA-256 of the file
-    look: str = ""  # perceptual hashes, see `twins`
-    unboxed: float = 0.0  # red cells' worth of dark area outside of all boxes
-    complete: tuple[str, ...] = ()  # labels of which every cell here has its box
-    whole: bool = False  # one cell fills the picture
-    group: int = 0  # the same for pictures that show the same, see `splits.mark_twins`
-    split: str = ""  # train, val, test, or "" for none
-    given: str = ""  # the split that its folder or annotation names
-    listed: str = ""  # the split that its dataset's official lists name
-    fold: int | None = None  # of few fields, which are in every split, see `folds`
-
-    def is_in(self, split: str) -> bool:
-        """Whether it is in a split: one of few fields is in all of them."""
-        return self.split == split or (bool(self.split) and self.fold is not None)
-
 
 # --- open -----------------------------------------------------------------------------------------
 
@@ -126,10 +97,10 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> None:
 # --- read -----------------------------------------------------------------------------------------
 
 
-def read_fields(dataset: Dataset, workers: int) -> list[Field]:
+def read_fields(dataset: Dataset, workers: int, index: ReadIndex | None = None) -> list[Field]:
     """Read every annotated field of a dataset; what is left out goes to its findings.
 
-    Raises UserError where no usable box remains.
+    With an `index` only those that it doesn't know. Raises UserError where no usable box remains.
     """
     findings = dataset.findings
     cell_px = measure_cell_px(
@@ -141,15 +112,10 @@ def read_fields(dataset: Dataset, workers: int) -> list[Field]:
         ]
     )
     fields = []
-    with ThreadPoolExecutor(workers) as pool:
-        read = run_ahead(
-            pool, lambda n: read_field(dataset, n, cell_px), dataset.notes, 2 * workers
-        )
-        for result in progress(read, len(dataset.notes), "reading fields"):
-            field, found = result
-            findings.merge(found)
-            if field is not None:
-                fields.append(field)
+    for field, found in read_all(dataset, cell_px, workers, index):
+        findings.merge(found)
+        if field is not None:
+            fields.append(field)
     if not any(field.segments for field in fields):
         raise UserError(tell_nothing(dataset))
     names = Counter(field.name for field in fields)
@@ -157,6 +123,20 @@ def read_fields(dataset: Dataset, workers: int) -> list[Field]:
         if names[field.name] > 1:
             field.name = field.path.relative_to(dataset.root).as_posix()
     return fields
+
+
+def read_all(
+    dataset: Dataset, cell_px: float, workers: int, index: ReadIndex | None
+) -> Iterator[tuple[Field | None, Findings]]:
+    """What `read_field` gives of each picture, in order, read in threads."""
+    if index is not None:
+        yield from index.read(dataset, cell_px, lambda n: read_field(dataset, n, cell_px), workers)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        read = run_ahead(
+            pool, lambda n: read_field(dataset, n, cell_px), dataset.notes, 2 * workers
+        )
+        yield from progress(read, len(dataset.notes), "reading fields")
 
 
 def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | None, Findings]:
@@ -188,11 +168,12 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
     free = find_free_area(image, segments, cell_px)
     return Field(
         path,
-        data,
         segments,
-        free,
+        Mask.pack(free),
         name=path.name,
         lab=dataset.lab,
+        size=len(data),
+        frame=note.annotation.size,
         digest=hashlib.sha256(stored).hexdigest(),
         look=look(image),
         unboxed=0.0 if note.whole else measure_unboxed(free, segments, cell_px),

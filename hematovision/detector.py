@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from hematovision.card import check_seal
-from hematovision.cells import Cells, is_rbc, is_sliver, sides
+from hematovision.cells import Cells, is_rbc, sides
 from hematovision.console import UserError
 from hematovision.files import read_file
 from hematovision.frame import QUARTER, find_frame, trim
@@ -33,7 +33,6 @@ from hematovision.tiles import CELL, SAME_CELL, Run, find_cells
 
 NAME = "hematovision_fields"
 BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a network sees in it
-MIN_SHOWN = 0.25  # of a cell cut by the border; less isn't annotated, and not counted
 # From which overlap two boxes are one cell: of two labels, in parts of both; of a white cell and
 # what lies within it, a nucleus for one, in parts of the smaller.
 SAME_PLACE, WITHIN = 0.5, 0.8
@@ -50,18 +49,14 @@ class Found(NamedTuple):
     scale: Scale
 
 
-def find_in_field(
-    run: Run, levelled: np.ndarray, typical: np.ndarray, lowest: np.ndarray, cell_px: float
-) -> Cells:
+def find_in_field(run: Run, levelled: np.ndarray, lowest: np.ndarray, cell_px: float) -> Cells:
     """The cells of a field (height, width, 3) uint8 whose light is level, the most probable first.
 
-    `typical` (k,): side of a cell of each label in parts of a red cell's; `lowest` (k,):
-    probability from which those of each label are listed; `cell_px`: pixels across a red cell.
+    `lowest` (k,): probability from which those of each label are listed; `cell_px`: pixels across a
+    red cell.
     """
     cells = find_cells(run, levelled, cell_px, float(lowest.min()))
-    sliver = is_sliver(cells.box, levelled.shape[1], levelled.shape[0], 0.9 * MIN_SHOWN * cell_px)
-    small = typical[cells.label] < 2 * MIN_SHOWN  # a platelet is no sliver
-    return cells.pick((cells.probability >= lowest[cells.label]) & (small | ~sliver))
+    return cells.pick(cells.probability >= lowest[cells.label])
 
 
 def bound_unsure(scale: Scale, pixels: int) -> Scale:
@@ -184,10 +179,10 @@ class Detector:
         if not cell_px:
             scale = measure_cell_px(self.run, levelled, self.typical, self.red)
             scale = bound_unsure(scale, image.shape[0] * image.shape[1])
-        cells = find_in_field(self.run, levelled, self.typical, lowest, scale.cell_px)
+        cells = find_in_field(self.run, levelled, lowest, scale.cell_px)
         if not cell_px and (seen := self._measure_off(cells, image, scale)):
             scale = bound_unsure(Scale(seen, scale.certain), image.shape[0] * image.shape[1])
-            cells = find_in_field(self.run, levelled, self.typical, lowest, scale.cell_px)
+            cells = find_in_field(self.run, levelled, lowest, scale.cell_px)
             if self._measure_off(cells, image, scale):
                 scale = scale._replace(certain=False)
         cells = cells.pick(~lies_in(cells.box, frame)) if frame.any() else cells

@@ -17,6 +17,7 @@ from hematovision.signals import TEMPORARY
 
 HERE = Path(__file__).resolve().parents[1]  # the folder of the scripts, with data/
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
+LONGEST_STEM = 220  # bytes of 255, so that number and ending fit in too
 LITTER = {"thumbs.db", "desktop.ini"}
 # How large a file may be, in bytes: a larger one is none of the kind.
 LIMITS = {
@@ -163,3 +164,19 @@ def describe_others(others: Counter[str], most: int = 4) -> str:
     parts = [f"{n} {suffix}" for suffix, n in others.most_common(most)]
     rest = others.total() - sum(n for _, n in others.most_common(most))
     return ", ".join([*parts, f"{rest} of other kinds"] if rest else parts)
+
+
+def name_apart(paths: Iterable[Path]) -> Iterator[str]:
+    """For each file a name, without its ending, that no other has, whatever the case, and to which
+    something may be added."""
+    taken: set[str] = set()
+    for path in paths:
+        stem = path.stem
+        while len(os.fsencode(stem)) > LONGEST_STEM:
+            stem = stem[:-1]
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.casefold())
+        yield name

@@ -12,7 +12,7 @@ from hematovision.cells import BACKGROUND, Segment, is_rbc, sides
 from hematovision.frame import QUARTER, find_frame
 
 if TYPE_CHECKING:
-    from hematovision.dataset import Field
+    from hematovision.field import Field
 
 
 def measure_cell_px(boxes: Sequence[tuple[str, list[float]]]) -> float:
@@ -76,7 +76,7 @@ def place_background(
     ).reshape(-1, 2)
     wanted = round(ratio * len(sizes))
     drawn = sizes[rng.integers(len(sizes), size=wanted)] if wanted else sizes[:0]
-    free = [f.free.astype(np.uint8) for f in fields]
+    free = [f.free.unpack().astype(np.uint8) for f in fields]
     tallest = measure_room(free, -(-sizes[:, 0].max(initial=0) // QUARTER))
     found: dict[str, list[Segment]] = {f.name: [] for f in fields}
     # The largest first: they are the hardest to place.

@@ -20,7 +20,7 @@ from hematovision.images import read_image
 from hematovision.taxonomy import lineage
 
 if TYPE_CHECKING:
-    from hematovision.dataset import Field
+    from hematovision.field import Field
 
 CUT = "picture of many cells, cut to the one that its folder names"
 
@@ -39,7 +39,7 @@ def cut_to_named_cells(fields: Sequence[Field], findings: Findings) -> None:
         if not field.whole:
             continue
         (segment,) = field.segments
-        boxes = list_boxes(detector, read_image(field.path, field.data), segment.label)
+        boxes = list_boxes(detector, read_image(field.path, field.read()), segment.label)
         if boxes is None:
             continue
         if len(boxes) == 0:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import functools
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hematovision.cells import Segment
 from hematovision.console import progress, run_ahead
+from hematovision.field import Field
 from hematovision.files import written_whole
 from hematovision.images import read_image, scale_pixels, square_crop
 
-if TYPE_CHECKING:
-    from hematovision.dataset import Field
+CHUNK = 1 << 19  # bytes that are deflated as one
+AT_ONCE = 256 << 20  # bytes of image files up to which these are, which makes them a little smaller
 
 
 class Crops(NamedTuple):
@@ -36,13 +37,23 @@ class Crops(NamedTuple):
         field, segments = self.chosen[i]
         crops = np.empty((len(segments), self.size, self.size, 3), np.uint8)
         if segments:
-            image = read_image(field.path, field.data)
+            image = read_image(field.path, field.read())
             for k, (_, (xmin, ymin, xmax, ymax)) in enumerate(segments):
                 crops[k] = square_crop(image[ymin:ymax, xmin:xmax], self.size)
         return crops
 
 
-def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
+class Files(NamedTuple):
+    """The image files of fields, end to end, read only while they are written."""
+
+    fields: Sequence[Field]
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (sum(f.size for f in self.fields),)
+
+
+def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray | Files]:
     """The fields as they are: names (f,), image files end to end (bytes,) and where each ends (f,);
     all their boxes (m, 4), the label of each (m,), and the index of its field (m,).
 
@@ -51,8 +62,8 @@ def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
     boxes = [(i, *segment) for i, field in enumerate(fields) for segment in field.segments]
     return {
         "field": np.array([f.name for f in fields], str),
-        "field_file": np.frombuffer(b"".join(f.data for f in fields), np.uint8),
-        "field_end": np.cumsum([len(f.data) for f in fields], dtype=np.int64),
+        "field_file": Files(fields),
+        "field_end": np.cumsum([f.size for f in fields], dtype=np.int64),
         "field_box": np.array([box for *_, box in boxes], np.int64).reshape(-1, 4),
         "field_label": np.array([label for _, label, _ in boxes], str),
         "field_index": np.array([i for i, *_ in boxes], np.int64),
@@ -61,8 +72,9 @@ def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray]:
     }
 
 
-def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: int) -> None:
-    """Write a compressed .npz of arrays, and of crops, cut on the way, as float16 in [0, 1].
+def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops | Files], workers: int) -> None:
+    """Write a compressed .npz of arrays, of image files, and of crops, cut on the way, as float16
+    in [0, 1].
 
     With ISA-L's deflate, whose level 2 makes a smaller file than NumPy's float32 at zlib's level 6,
     some forty times faster.
@@ -73,18 +85,23 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: in
 
     def pieces(name: str) -> Iterator[bytes]:
         array = arrays[name]
-        lazy = isinstance(array, Crops)
-        kind = np.dtype(np.float16) if lazy else array.dtype
+        kinds = {Crops: np.dtype(np.float16), Files: np.dtype(np.uint8)}
+        kind = kinds.get(type(array)) or array.dtype
         header = {"descr": kind.str, "fortran_order": False, "shape": array.shape}
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, header)
         yield buffer.getvalue()
-        if not lazy:
+        if isinstance(array, Crops):
+            count = len(array.chosen)
+            cut = run_ahead(
+                pool, lambda i: scale_pixels(array.cut(i)).tobytes(), range(count), workers
+            )
+            yield from progress(cut, count, f"cutting {name}")
+        elif isinstance(array, Files):
+            files = run_ahead(pool, Field.read, array.fields, workers)
+            yield from rechunk(files, array.shape[0] if array.shape[0] <= AT_ONCE else CHUNK)
+        else:
             yield array.tobytes()
-            return
-        count = len(array.chosen)
-        cut = run_ahead(pool, lambda i: scale_pixels(array.cut(i)).tobytes(), range(count), workers)
-        yield from progress(cut, count, f"cutting {name}")
 
     def members() -> Iterator[tuple]:
         epoch = datetime(1980, 1, 1, tzinfo=timezone.utc)  # the same inputs give the same bytes
@@ -97,7 +114,19 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops], workers: in
         ThreadPoolExecutor(workers) as pool,
     ):
         compressor = functools.partial(Deflate, pool, 2 * workers)
-        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=1 << 19))
+        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=CHUNK))
+
+
+def rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes, `size` at a time: what is deflated together decides on what comes out."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) >= size > 0:
+            yield bytes(waiting[:size])
+            del waiting[:size]
+    if waiting:
+        yield bytes(waiting)
 
 
 class Deflate:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hematovision.cells import Cells, sides
+from hematovision.detector import Detector
 
 FROM = 0.1  # probability from which what was found is asked whether it is in doubt
 TINY = 96  # pixels along the longer side of the picture that its colours are taken from
@@ -53,12 +54,20 @@ def describe_candidate(
     return Candidate(float(doubt.mean()) if len(doubt) else 1.0, len(doubt), np.array(traits))
 
 
+def look_at(detector: Detector, image: np.ndarray, cell_px: float | None) -> Candidate:
+    """What a field (h, w, 3) uint8 shows of itself to a model; `cell_px` where it is known."""
+    cells, scale = detector.search(image, FROM, cell_px)
+    return describe_candidate(image, cells, detector.thresholds, scale.cell_px)
+
+
 def pick_fields(candidates: Sequence[Candidate], count: int) -> list[tuple[int, str]]:
     """The `count` fields that would teach most, the most telling first: index, and why in words.
 
     One after the other: of those left, that whose doubt times its distance to the nearest one
     picked is largest. Traits are compared in standard deviations of the candidates.
     """
+    if not candidates:
+        return []
     traits = np.stack([c.traits for c in candidates])
     traits = (traits - traits.mean(axis=0)) / np.maximum(traits.std(axis=0), 1e-6)
     doubt = np.array([c.doubt for c in candidates])

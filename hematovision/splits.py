@@ -18,7 +18,7 @@ from hematovision.folds import LEAST, MOST, deal_folds
 from hematovision.twins import find_twins, link
 
 if TYPE_CHECKING:
-    from hematovision.dataset import Field
+    from hematovision.field import Field
 
 HELD_OUT = 0.15  # share of the fields that val and test get each
 DEALS = 200

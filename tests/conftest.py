@@ -26,8 +26,9 @@ from filelock import FileLock
 from hematovision.annotations import read_annotations
 from hematovision.archive import Split, load_archive
 from hematovision.card import PRETRAINED, warn_of_demonstration
-from hematovision.dataset import Field, open_datasets, read_fields, unify
+from hematovision.dataset import open_datasets, read_fields, unify
 from hematovision.detector import NAME as FIELDS_NAME
+from hematovision.field import Field
 from hematovision.images import read_image
 from hematovision.training.backbone import start_tensorflow
 
@@ -198,11 +199,8 @@ def read_model_card(model: Path) -> dict[str, Any]:
 
 
 def start_weights() -> str:
-    """The best start for a training that isn't fetched from anywhere."""
-    if (ROOT / "data" / "pretrained" / "backbone.weights.h5").is_file():
-        return "bundled"
-    file = BCCD.parent / "weights" / "mobilenet_v2_1.0_no_top.weights.h5"
-    return str(file) if file.is_file() else "none"
+    """ImageNet's weights that lie in the box: the classical start, fetched from nowhere."""
+    return str(ROOT / "data" / "pretrained" / "backbone.weights.h5")
 
 
 class SampleRun(NamedTuple):

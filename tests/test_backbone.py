@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run, apart, only_error
+from conftest import Run, apart, only_error, start_weights
 
 from hematovision.training.backbone import build_backbone, fold_norms
 
@@ -54,33 +54,16 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_auto_falls_back_on_the_bundled_backbone_and_says_so(
-    weights_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_imagenet_that_cannot_be_fetched_lies_in_the_box(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("hematovision.training.backbone.PRETRAINED", weights_file.parent)
-    backbone, origin = build_backbone("auto", CROPS)
+    backbone, origin = build_backbone("imagenet", CROPS)
     _, err = capsys.readouterr()
-    assert "bundled" in err and len(err.splitlines()) == 1
-    assert "bundled" in origin
-    expected, _ = build_backbone(str(weights_file), CROPS)
+    assert "in the box" in err and len(err.splitlines()) == 1
+    assert "in the box" in origin
+    expected, _ = build_backbone(start_weights(), CROPS)
     for found, wanted in zip(backbone.get_weights(), expected.get_weights(), strict=True):
         assert (found == wanted).all()
-
-
-@pytest.mark.usefixtures("offline")
-def test_imagenet_that_cannot_be_fetched_is_an_error_line(
-    tiny: Path, tmp_path: Path, run: Run
-) -> None:
-    result = run(
-        "train_model.py",
-        "--data",
-        tiny,
-        "--weights",
-        "imagenet",
-        "--output-dir",
-        tmp_path / "model",
-    )
-    assert "no route to host" in only_error(result)
 
 
 @pytest.mark.parametrize(

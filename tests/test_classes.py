@@ -12,7 +12,7 @@ from drawing import PLATELET, RBC, WBC, box_xml
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment
-from preprocess_data import drop_hidden_rbc
+from hematovision.task import drop_hidden_rbc
 
 HIDING = [("RBC", 30, 110, 60, 140), WBC, PLATELET]
 

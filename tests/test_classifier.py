@@ -12,7 +12,7 @@ import pytest
 from conftest import SampleRun
 
 from hematovision.archive import Split
-from hematovision.classifier import Classifier, decide
+from hematovision.classifier import Classifier, decide, settle_kinds
 from hematovision.console import UserError
 from hematovision.images import scale_pixels
 from hematovision.training.backbone import start_tensorflow
@@ -51,7 +51,7 @@ def test_the_exported_model_agrees_with_the_keras_model(sample_run: SampleRun, v
     for layer in layers:
         layers += getattr(layer, "layers", [])
         assert not isinstance(layer, keras.layers.BatchNormalization)
-    answers = model.predict(scale_pixels(val.X), verbose=0)
+    answers = model.predict(scale_pixels(val.X[:]), verbose=0)
     proba, novelty = Classifier.load(sample_run.model).predict_proba(val.X)
     assert np.abs(answers["probabilities"] - proba).max() < 1e-3
     assert answers["novelty"] == pytest.approx(novelty, rel=0.01, abs=0.1)
@@ -112,3 +112,24 @@ def test_a_kind_is_named_where_it_is_likely_enough(leaves: list[float], label: s
 def test_kinds_without_their_parent_are_classes_like_any_other() -> None:
     classes = ["Monocyte", "Neutrophil", "RBC"]
     assert decide(np.array([[0.3, 0.3, 0.4]]), classes, None, 0.6).tolist() == [2]
+
+
+def test_kinds_are_settled_by_turns_of_the_crop_and_their_parent_stands() -> None:
+    """The stub calls a crop a neutrophil whose brightest corner is above left, else a monocyte."""
+
+    def network(crops: np.ndarray) -> list[np.ndarray]:
+        asked.append(crops[0])
+        is_upright = crops[0, 0, 0, 0] > 0.5
+        kinds = [0.1, 0.5] if is_upright else [0.5, 0.1]
+        return [np.float32([[0, *kinds, 0.4, 0.6]]), np.zeros(1)]
+
+    asked: list[np.ndarray] = []
+    crop = np.zeros((1, 8, 8, 3), np.uint8)
+    crop[0, 0, 0] = 255
+    white = np.float32([[0, 0.1, 0.5, 0.4, 0.6]])
+    settled = settle_kinds(network, crop, white, TYPED)
+    assert len(asked) == 3 and not any(seen[0, 0, 0] for seen in asked)
+    assert settled[0, [1, 2]] == pytest.approx([0.4, 0.2])
+    assert (settled[0, [0, 3, 4]] == white[0, [0, 3, 4]]).all()
+    red = np.float32([[0, 0.1, 0.2, 0.7, 0.3]])
+    assert (settle_kinds(network, crop, red, TYPED) == red).all() and len(asked) == 3

@@ -23,7 +23,7 @@ HELP = {
         "--data-dir": "(default: data/ or data/sample/)",
         "--output": "(default: preprocessed_data.npz;",
         "--task": "{binary,multiclass}",
-        "--split": "{auto,official,random,test}",
+        "--split": "{auto,official,random,folds,test}",
         "--image-size": "pixels",
         "--background": "0 to 10",
         "--download": "BCCD",

@@ -11,6 +11,8 @@ from hematovision.archive import Split
 from hematovision.training.backbone import start_tensorflow
 from hematovision.training.crop_fit import (
     SMOOTHING,
+    STRANGERS,
+    draw_epoch,
     draw_evenly,
     encode_annotated,
     fit_heads,
@@ -120,3 +122,25 @@ def pool_quarters(crops: np.ndarray) -> np.ndarray:
     n, size = crops.shape[:2]
     quarters = crops.reshape(n, 2, size // 2, 2, size // 2, 3) / 255
     return np.concatenate([quarters.mean(axis=(2, 4)), quarters.std(axis=(2, 4))], axis=-1)
+
+
+@pytest.mark.parametrize("at_a_time", [1000, 64])
+def test_an_epoch_is_drawn_some_crops_at_a_time(
+    at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stub's activations are the crops' own brightness."""
+    monkeypatch.setattr("hematovision.training.crop_fit.MOST_DRAWN", at_a_time)
+    split = make_split(["RBC", "WBC"] * 100)
+    _, members, _ = encode_annotated(split, split)
+    network = SimpleNamespace(frozen=lambda crops: crops.mean(axis=(1, 2, 3)))
+    parts = [part for part, *_ in draw_epoch(network, split, members, [3])]
+    assert len(parts) == -(-200 // at_a_time)
+    for part in parts:
+        strange = part.targets["novelty"][:, 0] == 1
+        count = len(part.inputs) - strange.sum()
+        assert count <= at_a_time and strange.sum() == int(count * STRANGERS)
+        assert (part.weights["logits"] == ~strange).all()
+        assert (part.targets["logits"][~strange].sum(axis=1) == 1).all()
+    drawn = [part.targets["logits"][part.targets["novelty"][:, 0] == 0] for part in parts]
+    assert len(np.concatenate(drawn)) == 200
+    assert len({part.inputs.tobytes() for part in parts}) == len(parts)

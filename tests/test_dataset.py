@@ -14,7 +14,7 @@ from drawing import BOXES, PLATELET, RBC, WBC, box_xml, draw_field, voc_xml
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment
 from hematovision.completeness import judge_complete
-from hematovision.dataset import Field
+from hematovision.field import Field, Mask
 
 NO_LABEL = "box without a label or with unreadable corners"
 BAD_XML = {
@@ -234,7 +234,7 @@ def test_one_folder_named_twice_is_refused(
 
 def bare(unboxed: float, **labels: int) -> Field:
     segments = [Segment(k, (0, 0, 9, 9)) for k, n in labels.items() for _ in range(n)]
-    return Field(Path("f"), b"", segments, np.ones((1, 1), bool), unboxed=unboxed)
+    return Field(Path("f"), segments, Mask.pack(np.ones((1, 1), bool)), unboxed=unboxed)
 
 
 def test_what_is_boxed_completely_is_judged_by_what_is_left_over() -> None:

@@ -12,7 +12,7 @@ from drawing import RED, TYPICAL
 
 from hematovision.card import PRETRAINED, read_card
 from hematovision.cells import Cells, sides
-from hematovision.detector import NAME, Detector, find_doubles
+from hematovision.detector import NAME, Detector, find_doubles, find_in_field
 from hematovision.images import level_light, read_image, resize
 
 
@@ -40,6 +40,20 @@ def test_what_is_found_under_two_labels_is_one_cell() -> None:
     )
     assert flipped.tolist() == [False, True]
     assert find_doubles(Cells(box[:0], label[:0], box[:0, 0]), label[:0], TYPICAL, RED).size == 0
+
+
+def test_what_the_border_leaves_of_a_cell_is_listed_however_thin() -> None:
+    def run(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        h, w = picture.shape[0] // 4, picture.shape[1] // 4
+        heat, reach = np.zeros((h, w, 3), np.float32), np.zeros((h, w, 4), np.float32)
+        heat[20, 0, 1], heat[20, 40, 1] = 0.2, 0.9
+        reach[20, 0], reach[20, 40] = (0.5, 10, 1.5, 10), (10, 10, 10, 10)
+        return heat, reach
+
+    image = np.full((320, 320, 3), 230, np.uint8)
+    listed = find_in_field(run, image, np.full(3, 0.02), 80)
+    assert listed.box.tolist() == [[122, 42, 202, 122], [0, 42, 8, 122]]
+    assert find_in_field(run, image, np.full(3, 0.5), 80).probability == pytest.approx([0.9])
 
 
 def make_mosaic(bccd: Path, rows: int, scale: float) -> tuple[list[np.ndarray], np.ndarray]:

@@ -16,7 +16,7 @@ from drawing import PLATELET, RBC
 
 from hematovision.archive import SPLITS
 from hematovision.cells import Segment
-from hematovision.dataset import Field
+from hematovision.field import Field, Mask
 from hematovision.ground import find_free_area, find_room, measure_room, place_background
 
 Corners = tuple[int, int, int, int]
@@ -110,7 +110,7 @@ def test_background_shows_no_cell_though_it_has_no_box(
     cells = np.zeros((180, 240), bool)
     for cx, cy in boxed + unboxed:
         cells |= (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
-    free = np.kron(fields[0].free, np.ones((4, 4), bool))
+    free = np.kron(fields[0].free.unpack(), np.ones((4, 4), bool))
     assert not (free & cells).any()
     assert free.mean() > 0.25
 
@@ -165,7 +165,7 @@ def test_bccd_background_keeps_off_cells_whose_boxes_it_was_not_shown(
     for field in bccd_fields[0][::4]:
         rest = [s for s in field.segments if s.label != "RBC"]
         free = find_free_area(decode_rgb(field.path), rest, cell_px=102.0)
-        fields.append(dataclasses.replace(field, free=free))
+        fields.append(dataclasses.replace(field, free=Mask.pack(free)))
     patches, _ = place_background(fields, 1.0, np.random.default_rng(0))
     on_a_cell = total = 0
     for field in fields:

@@ -15,7 +15,6 @@ from hematovision.archive import choose_archive
 from hematovision.card import PRETRAINED
 from hematovision.classifier import Classifier
 from hematovision.taxonomy import lineage
-from hematovision.training.backbone import build_backbone, start_tensorflow
 
 
 def test_the_four_scripts_run_in_a_row_with_their_default_names(sample_run: SampleRun) -> None:
@@ -102,14 +101,6 @@ def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
         "Lymphocyte", "Monocyte", "Neutrophil", "Platelets", "RBC", "WBC",
     ]  # fmt: skip
     assert len(classifier.card["training_fields"]) > 100
-
-
-def test_the_bundled_backbone_can_be_started_from(bundled: Path) -> None:
-    start_tensorflow(0)
-    backbone, origin = build_backbone("bundled", np.zeros((4, 64, 64, 3), np.uint8))
-    assert "bundled" in origin
-    answers = backbone.predict(np.random.default_rng(0).random((2, 64, 64, 3)), verbose=0)
-    assert np.isfinite(answers).all() and answers.std() > 0.01
 
 
 def test_the_bundled_model_is_sure_of_the_examples(bundled: Path, tmp_path: Path) -> None:

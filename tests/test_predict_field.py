@@ -225,3 +225,26 @@ def test_a_size_of_cells_that_would_take_hours_is_refused(tmp_path: Path, count:
     assert "tiles" in only_error(count(wide, "--cell-size", 6))
     result = count(FIELDS[0], wide, "--cell-size", 8)
     assert result.status == 1 and "warning: " in result.err and "tiles" in result.err
+
+
+def test_the_fields_that_would_teach_most_are_picked_and_written(
+    count: Run, tmp_path: Path
+) -> None:
+    """Of three pictures of which two are one, the twin isn't among two picked."""
+    image = read_image(EXAMPLES / "field.jpg")
+    first, twin = (write_png(tmp_path / f"{name}.png", image) for name in ("a", "b"))
+    other = write_png(tmp_path / "c.png", np.ascontiguousarray(image[:240, ::-1]))
+    picked = count(first, twin, other, "--pick", 2)
+    assert picked.status == 0
+    names = [Path(line).name for line in picked.out.splitlines()]
+    assert sorted(names) in (["a.png", "c.png"], ["b.png", "c.png"])
+    assert picked.err.count("picked ") == 2
+    out = tmp_path / "out"
+    written = count(first, twin, other, "--pick", 2, "--output", out, "--annotations", "voc")
+    assert written.out == picked.out
+    assert {p.stem for p in (out / "Annotations").iterdir()} == {name[0] for name in names}
+
+
+def test_picking_wants_whole_fields(run: Run, count: Run) -> None:
+    assert "--field" in only_error(run("predict.py", FIELDS[0], "--pick", 1))
+    assert "--json" in only_error(count(FIELDS[0], "--pick", 1, "--json"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from conftest import (
 )
 
 from hematovision.archive import Split
-from hematovision.card import PRETRAINED
 from hematovision.classifier import Classifier
 
 FILES = {
@@ -73,10 +71,7 @@ def test_the_card_says_what_the_contract_lists(sample_run: SampleRun, card: dict
     assert 0 < card["threshold"] < 1
     assert card["seed"] == 42
     assert card["epochs"] == 1
-    weights = start_weights()
-    assert (Path(weights).name if weights not in ("none", "bundled") else weights) in card[
-        "weights"
-    ]
+    assert Path(start_weights()).name in card["weights"]
     digest = hashlib.sha256(sample_run.archive.read_bytes()).hexdigest()
     assert card["archive_sha256"] == digest
     assert card["versions"]["tensorflow"] == version("tensorflow")
@@ -115,61 +110,21 @@ def test_multiclass_has_no_threshold(multiclass_run: SampleRun) -> None:
     assert Classifier.load(multiclass_run.model).predict(proba).tolist() == [3, 0]
 
 
-@pytest.fixture(scope="module")
-def start(sample_run: SampleRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in for data/pretrained/, whose card calls two held-out fields its training ones."""
-    folder = tmp_path_factory.mktemp("pretrained")
-    for name in ("hematovision.json", "hematovision.tflite"):
-        shutil.copy(sample_run.model / name, folder)
-    weights = start_weights()
-    file = PRETRAINED / "backbone.weights.h5" if weights == "bundled" else Path(weights)
-    if not file.is_file():
-        pytest.skip("there is neither a bundled backbone nor ImageNet's weights to start from")
-    shutil.copy(file, folder / "backbone.weights.h5")
-    digests = metadata(load(sample_run.archive))["field_sha256"]
-    card = read_model_card(folder)
-    seen = [next(iter(digests[split].values())) for split in ("val", "test")]
-    card["training_fields"] = [*seen, "0" * 64]
-    (folder / "hematovision.json").write_text(json.dumps(card))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bundled(start: Path) -> Iterator[None]:
-    """The stand-in in its place."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hematovision.training.backbone.PRETRAINED", start)
-        patch.setattr("train_model.PRETRAINED", start)
-        yield
-
-
 def train_tiny(data: Path, folder: Path, *args: object) -> Outcome:
-    """A training from the stand-in for the bundled model, in this process."""
+    """A training of one epoch each from ImageNet's weights, in this process."""
     import keras
 
     keras.utils.clear_session()
-    given = ("--data", data, "--output-dir", folder, "--weights", "bundled", "--epochs", 1)
+    given = ("--data", data, "--output-dir", folder, "--weights", start_weights(), "--epochs", 1)
     return run_once("train_model.py", *given, "--field-epochs", 1, *args)
 
 
 @pytest.fixture(scope="module")
-def tiny_run(
-    bundled: None, tiny: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Outcome]:
+def tiny_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     folder = tmp_path_factory.mktemp("tiny-model")
-    return folder, train_tiny(tiny, folder)
-
-
-def test_held_out_fields_that_the_bundled_model_was_trained_on_are_pointed_out(
-    tiny_run: tuple[Path, Outcome],
-) -> None:
-    folder, result = tiny_run
+    result = train_tiny(tiny, folder)
     assert result.status == 0, result.err
-    warnings = [line for line in result.err.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 1
-    assert "2 " in warnings[0] and "bundled" in warnings[0]
-    card = read_model_card(folder)
-    assert any(notice in warnings[0] for notice in card["notices"])
+    return folder, result
 
 
 def test_no_warning_where_no_held_out_field_was_trained_on(
@@ -179,7 +134,6 @@ def test_no_warning_where_no_held_out_field_was_trained_on(
     assert card["notices"] == []
 
 
-@pytest.mark.usefixtures("bundled")
 def test_training_again_without_the_test_split_gives_the_same_model(
     tiny_run: tuple[Path, Outcome], tiny: Path, tmp_path: Path
 ) -> None:
@@ -196,7 +150,6 @@ def test_training_again_without_the_test_split_gives_the_same_model(
     assert cards[0] == cards[1]
 
 
-@pytest.mark.usefixtures("bundled")
 def test_an_export_that_disagrees_stops_the_training_and_leaves_the_old_model(
     tiny_run: tuple[Path, Outcome], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from hematovision.archive import Archive, FieldSplit, Split
 from hematovision.classifier import Classifier
 from hematovision.console import UserError, progress
-from hematovision.images import read_image, square_crop
+from hematovision.images import square_crop
 from hematovision.labels import find_name, fold, is_rbc, tell_counts
 from hematovision.taxonomy import find_parent, is_a
 
@@ -144,7 +144,7 @@ def cut_anew(split: Split, fields: FieldSplit, size: int) -> np.ndarray:
     for i, name in enumerate(split.source.tolist()):
         of_field.setdefault(name, []).append(i)
     for field in progress(fields.read([]), len(fields.name), "cutting crops"):
-        image = read_image(Path(field.name), field.data) if field.name in of_field else None
+        image = field.image() if field.name in of_field else None
         for i in of_field.get(field.name, []):
             xmin, ymin, xmax, ymax = split.box[i]
             crops[i] = square_crop(image[ymin:ymax, xmin:xmax], size)

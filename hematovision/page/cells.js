@@ -35,15 +35,6 @@ export function touches(box, width, height, margin = 2) {
 }
 
 /**
- * Whether a box is cut by the border to less than `minSide` pixels.
- * @param {Box} box @param {number} width @param {number} height @param {number} minSide
- */
-export function isSliver(box, width, height, minSide) {
-  const [sideways, upright] = touches(box, width, height);
-  return (sideways && box[2] - box[0] < minSide) || (upright && box[3] - box[1] < minSide);
-}
-
-/**
  * The whole pixels that a box covers, as `predict.py` gives them.
  * @param {Box} box @returns {Box}
  */

@@ -2,7 +2,7 @@
  * A crop in, its class out. The twin of `hematovision/classifier.py`.
  */
 import { wholePixels } from "./cells.js";
-import { cut, scalePixels, squareCrop } from "./images.js";
+import { cut, quarterTurn, scalePixels, squareCrop } from "./images.js";
 
 /** @typedef {import("./images.js").Picture} Picture */
 /** @typedef {(crop: Float32Array, size: number) => Promise<Float32Array[]>} RunCrop */
@@ -56,20 +56,59 @@ export class Classifier {
     return chosen;
   }
 
-  /** @param {Picture} segment @returns {Promise<Answer>} */
-  async answer(segment) {
-    const { classes, image_size, novelty_threshold } = this.card;
-    const outputs = await this.run(scalePixels(squareCrop(segment, image_size)), image_size);
+  /** Probabilities and novelty of a crop. @param {Picture} crop */
+  async ask(crop) {
+    const { classes, image_size } = this.card;
+    const outputs = await this.run(scalePixels(crop), image_size);
     const found = outputs.find((output) => output.length === classes.length);
     const novelty = outputs.find((output) => output.length === 1);
     if (!found || !novelty) throw Error("network and card belong to different models");
-    const probabilities = [...found];
+    return { probabilities: [...found], novelty: novelty[0] };
+  }
+
+  /** Whether class `k` is a kind of the class `root`. @param {number} k @param {number} root */
+  isKind(k, root) {
+    const { classes, parents } = this.card;
+    for (let above = parents[k]; above !== null; above = parents[classes.indexOf(above)])
+      if (above === classes[root]) return true;
+    return false;
+  }
+
+  /**
+   * Probabilities, where those of the kinds of the likeliest class are means over quarter turns: a
+   * nucleus has no up and down.
+   * @param {Picture} crop @param {number[]} probabilities
+   */
+  async settleKinds(crop, probabilities) {
+    const { parents, threshold } = this.card;
+    const ofRoots = probabilities.map((p, k) => (parents[k] === null ? p : -1));
+    const root = ofRoots.indexOf(Math.max(...ofRoots));
+    const kinds = parents.map((_, k) => k).filter((k) => this.isKind(k, root));
+    if (threshold !== null || kinds.length === 0) return probabilities;
+    const seen = [...probabilities];
+    let turned = crop;
+    for (let turn = 0; turn < 3; turn++) {
+      turned = quarterTurn(turned);
+      const { probabilities: again } = await this.ask(turned);
+      again.forEach((p, k) => (seen[k] += p));
+    }
+    const settled = [...probabilities];
+    for (const k of kinds) settled[k] = (probabilities[root] * seen[k]) / Math.max(seen[root], 1e-12);
+    return settled;
+  }
+
+  /** @param {Picture} segment @returns {Promise<Answer>} */
+  async answer(segment) {
+    const { classes, image_size, novelty_threshold } = this.card;
+    const crop = squareCrop(segment, image_size);
+    const asked = await this.ask(crop);
+    const probabilities = await this.settleKinds(crop, asked.probabilities);
     const chosen = this.choose(probabilities);
     return {
       label: classes[chosen],
       probability: probabilities[chosen],
       probabilities: Object.fromEntries(classes.map((name, k) => [name, probabilities[k]])),
-      uncertain: novelty[0] > novelty_threshold,
+      uncertain: asked.novelty > novelty_threshold,
     };
   }
 

@@ -1,11 +1,10 @@
 /**
  * A field in, its cells out. The twin of `hematovision/detector.py`.
  */
-import { isRbc, isSliver, overlap, side } from "./cells.js";
+import { isRbc, overlap, side } from "./cells.js";
 import {
   BLANK_SPREAD,
   CELL,
-  MIN_SHOWN,
   MOST_UNSURE,
   OFF,
   QUARTER,
@@ -46,12 +45,7 @@ import { findCells } from "./tiles.js";
 export async function findInField(run, levelled, typical, lowest, cellPx, tell) {
   const least = Math.min(...lowest);
   const cells = await findCells(run, typical.length, levelled, cellPx, least, tell);
-  const thinnest = 0.9 * MIN_SHOWN * cellPx;
-  return cells.filter((cell) => {
-    const small = typical[cell.label] < 2 * MIN_SHOWN; // a platelet is no sliver
-    const sliver = isSliver(cell.box, levelled.width, levelled.height, thinnest);
-    return cell.probability >= lowest[cell.label] && (small || !sliver);
-  });
+  return cells.filter((cell) => cell.probability >= lowest[cell.label]);
 }
 
 /** Whether a cell's centre lies in a frame. @param {Plane} frame @param {Found} cell */

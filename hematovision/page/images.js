@@ -129,5 +129,14 @@ const HALVES = Float32Array.from({ length: 256 }, (_, level) => {
   return round(x / unit) * unit;
 });
 
+/** A square crop turned by a quarter, against the clock. @param {Picture} crop @returns {Picture} */
+export function quarterTurn({ data, width, height }) {
+  const turned = blank(width, height);
+  for (let y = 0, p = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < 3; c++) turned.data[p++] = data[3 * (x * width + width - 1 - y) + c];
+  return turned;
+}
+
 /** @param {Picture} crop @returns {Float32Array} */
 export const scalePixels = (crop) => Float32Array.from(crop.data, (level) => HALVES[level]);

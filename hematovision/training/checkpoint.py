@@ -21,6 +21,7 @@ import numpy as np
 
 from hematovision.console import say
 from hematovision.files import written_whole
+from hematovision.training.workers import here
 
 BAD = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -52,7 +53,10 @@ class Checkpoint:
         history: Sequence[dict[str, Any]],
         **extra: np.ndarray,
     ) -> None:
-        """Keep what a phase has reached, whole or as it was before."""
+        """Keep what a phase has reached, whole or as it was before; of several workers the chief
+        does."""
+        if not here().is_chief:
+            return
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(variables)}
         arrays |= {f"extra_{name}": array for name, array in extra.items()}
         about = {"run": self._run, "epoch": epoch, "history": list(history)}
@@ -85,5 +89,7 @@ class Checkpoint:
 
     def clear(self) -> None:
         """The model stands: what led there can go."""
+        if not here().is_chief:
+            return
         for path in self._folder.glob("unfinished_*.npz"):
             path.unlink(missing_ok=True)

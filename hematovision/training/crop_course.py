@@ -42,6 +42,7 @@ from hematovision.training.views import add_views
 EPOCHS = 4  # by default
 # From a trained model: one epoch, of so many steps at least; at this part of the rate.
 KNOWN_STEPS, KNOWN_RATE = 60, 0.5 * RATE
+MOST_VALIDATED = 12_000
 
 
 class Crops(NamedTuple):
@@ -57,9 +58,9 @@ class Crops(NamedTuple):
         """Only those crops of train and val where a mask (n,) is true."""
         return Crops(
             self.leaves,
-            Split(*(column[train] for column in self.train)),
+            self.train.pick(train),
             self.members[train],
-            Split(*(column[val] for column in self.val)),
+            self.val.pick(val),
             self.val_members[val],
         )
 
@@ -75,7 +76,13 @@ class CropFit(NamedTuple):
 
 
 def pack_crops(train: Split, val: Split, model: KnownModel | None) -> Crops:
-    """The crops, with the leaves that a model knows beside those annotated."""
+    """The crops, with the leaves that a model knows beside those annotated.
+
+    Of the validation crops no more than MOST_VALIDATED, at random: their answers are all held.
+    """
+    if len(val.y) > MOST_VALIDATED:
+        chosen = np.random.default_rng(0).permutation(len(val.y))[:MOST_VALIDATED]
+        val = val.pick(np.sort(chosen))
     leaves, members, val_members = encode_annotated(train, val, model.leaves if model else ())
     return Crops(leaves, train, members, val, val_members)
 
@@ -175,7 +182,7 @@ def fit_once(
     validate = make_validation(network, crops.val.X, crops.val_members)
     rate = RATE if model is None else KNOWN_RATE
     again = np.tile(np.arange(len(crops.members)), repeats)
-    shown = crops.train if repeats == 1 else Split(*(column[again] for column in crops.train))
+    shown = crops.train if repeats == 1 else crops.train.pick(again)
     history += fine_tune(
         network, shown, crops.members[again], validate, epochs, seed, checkpoint, rate, phase
     )

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.console import say
+from hematovision.console import progress, say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crop_network import CropNetwork, pool_maps
+from hematovision.training.crop_steps import Shares, fit_shares, make_crop_step, share_out
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
+from hematovision.training.workers import ALONE, Workers, here
 
 BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
 STRANGERS = 0.25  # pictures of no cell for each crop
 PLAIN = 0.15  # share of the crops that are shown as they are
+MOST_DRAWN = 16_384  # crops whose activations are held at a time
 HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
 
 
@@ -137,24 +140,62 @@ def share_right(members: Any, logits: Any) -> Any:
     return ops.sum(likeliest * members, axis=1)
 
 
-def draw_epoch(
-    network: CropNetwork, split: Split, members: np.ndarray, seed: Sequence[int]
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What one epoch learns from: activations of crops, drawn evenly, in new views, and of
-    strangers; the targets of both heads; and the weight of each in the loss of either.
+class Part(NamedTuple):
+    """What is learnt from between two looks at the disk: `inputs` of the trainer, `targets` of both
+    heads, and the `weights` of each in the loss of either."""
 
-    Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
+    inputs: np.ndarray
+    targets: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+
+
+def draw_epoch(
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    seed: Sequence[int],
+    workers: Workers = ALONE,
+) -> Iterator[tuple[Part, Shares, np.ndarray]]:
+    """What one epoch learns from, MOST_DRAWN crops at a time, so that memory doesn't grow with
+    their number: drawn evenly, in new views, with strangers between them.
+
+    With each part this worker's shares of its batches, and which rows of the part were drawn.
     """
     rng = np.random.default_rng([*seed, 0])
     chosen = draw_evenly(split, len(split.y), rng)
+    for number, start in enumerate(range(0, len(chosen), MOST_DRAWN)):
+        part = chosen[start : start + MOST_DRAWN]
+        of_part = [*seed, *([number] if number else [])]
+        total = len(part) + int(len(part) * STRANGERS)
+        shares = share_out(total, BATCH, workers, [*of_part, 8])
+        rows = np.arange(total) if workers.count == 1 else np.unique(shares.rows)
+        yield draw_part(network, split, members, part, of_part, rows), shares, rows
+
+
+def draw_part(
+    network: CropNetwork,
+    split: Split,
+    members: np.ndarray,
+    chosen: np.ndarray,
+    seed: Sequence[int],
+    rows: np.ndarray | None = None,
+) -> Part:
+    """Activations of the chosen crops, in new views, and of strangers; only of `rows`, sorted,
+    where these are given.
+
+    Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
+    """
+    count = int(len(chosen) * STRANGERS)
+    rows = np.arange(len(chosen) + count) if rows is None else rows
+    plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
+    places, strange = rows[rows < len(chosen)], rows[rows >= len(chosen)] - len(chosen)
     parts, start = [], 0
-    for views in draw_views(split, chosen, [*seed, 1]):
-        plain = rng.random(len(views)) < PLAIN
-        views[plain] = split.X[chosen[start : start + len(views)][plain]]
+    for views in draw_views(split, chosen[places], [*seed, 1], places):
+        drawn = places[start : start + len(views)]
+        views[plain[drawn]] = split.X[chosen[drawn[plain[drawn]]]]
         parts.append(network.frozen(views))
         start += len(views)
-    count = int(len(chosen) * STRANGERS)
-    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
+    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2], strange)]
     is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
     is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
@@ -166,7 +207,23 @@ def draw_epoch(
         "logits": 1 - is_strange,
         "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
     }
-    return np.concatenate(parts), targets, weights
+    return Part(
+        np.concatenate(parts),
+        {name: column[rows] for name, column in targets.items()},
+        {name: column[rows] for name, column in weights.items()},
+    )
+
+
+def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
+    """Go through a part once, in random order; loss and accuracy, means over its crops."""
+    fitted = network.trainer.fit(
+        part.inputs, part.targets, sample_weight=part.weights, batch_size=BATCH, verbose=0,
+        shuffle=True,
+    ).history  # fmt: skip
+    return {
+        "loss": float(fitted["logits_loss"][-1]),
+        "accuracy": float(fitted["logits_share_right"][-1]),
+    }
 
 
 def fine_tune(
@@ -201,22 +258,33 @@ def fine_tune(
         },
         weighted_metrics={"logits": [share_right]},
     )
+    workers = here()
+    step = None if workers.count == 1 else make_crop_step(network.trainer, workers)
     network.trainer.optimizer.build(network.trainer.trainable_variables)
     variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
     reached = checkpoint.load(phase, variables)
     history = reached.history if reached else []
+    workers.check_same(reached.epoch if reached else 0, "epochs gone on from")
+    workers.follow_chief(variables)
     for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         start = time.perf_counter()
         keras.utils.set_random_seed(
             int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
         )  # the order within it
-        data = draw_epoch(network, split, members, [seed, 0, epoch])
-        fitted = network.trainer.fit(
-            data[0], data[1], sample_weight=data[2], batch_size=BATCH, verbose=0, shuffle=True
-        ).history
-        row = {"phase": "fine-tune", "epoch": epoch, "loss": float(fitted["logits_loss"][-1])}
+        parts = draw_epoch(network, split, members, [seed, 0, epoch], workers)
+        count = -(-len(split.y) // MOST_DRAWN)
+        fitted, share = [], []
+        for part, shares, rows in progress(parts, count, f"fine-tune {epoch}"):
+            fitted.append(
+                fit_part(network, part) if step is None
+                else fit_shares(step, *part, shares, rows)
+            )  # fmt: skip
+            share.append(len(rows))
+        row = {"phase": "fine-tune", "epoch": epoch}
+        row |= {k: float(np.average([r[k] for r in fitted], weights=share))
+                for k in ("loss", "accuracy")}  # fmt: skip
         check_loss(row["loss"], f"fine-tune {epoch}")
-        row |= {"accuracy": float(fitted["logits_share_right"][-1]), **validate()}
+        row |= validate()
         history.append(row | {"seconds": time.perf_counter() - start})
         say_epoch(history[-1])
         checkpoint.save(phase, epoch, variables, history)

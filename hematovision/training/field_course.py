@@ -222,7 +222,7 @@ def find_held_out(
     run: Callable[..., Any] = partial(run_network, Network(exported))
     lowest = np.zeros(len(typical))
     return [
-        find_in_field(run, f.image(), typical, lowest, f.cell_px)
+        find_in_field(run, f.image(), lowest, f.cell_px)
         for f in progress(fields, len(fields), "thresholds")
     ]
 

@@ -18,7 +18,7 @@ from hematovision.archive import FieldSplit
 from hematovision.card import seal
 from hematovision.cells import is_rbc, is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
-from hematovision.detector import MIN_SHOWN, NAME, find_in_field, run_network
+from hematovision.detector import NAME, find_in_field, run_network
 from hematovision.frame import QUARTER
 from hematovision.litert import Network
 from hematovision.taxonomy import lineage
@@ -28,6 +28,7 @@ from hematovision.training.calibration import check_loss
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
+    MIN_SHOWN,
     WINDOWS,
     ViewInputs,
     cut_cells,
@@ -40,6 +41,7 @@ from hematovision.training.training_field import (
     prepare_fields,
     unpack_found,
 )
+from hematovision.training.workers import ALONE, Workers, here
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +63,8 @@ def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) 
 
     def mix(x: Any, size: int) -> Any:
         x = layers.Conv2D(CHANNELS, size, padding="same", use_bias=not norms)(x)
-        return layers.BatchNormalization(momentum=0.97)(x) if norms else x
+        norm = layers.BatchNormalization(momentum=0.97, synchronized=here().count > 1)
+        return norm(x) if norms else x
 
     def block(x: Any, size: int) -> Any:
         return layers.ReLU()(mix(x, size))
@@ -86,19 +89,22 @@ def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) 
     return keras.Model(pictures, joined, name=NAME)
 
 
-def heat_loss(heat: Any, wanted: Any, known: Any) -> Any:
-    """Focal loss of centres, a mean over the cells (Law and Deng, 2018), where it is known."""
+def heat_loss(heat: Any, wanted: Any, known: Any, workers: Workers = ALONE) -> Any:
+    """Focal loss of centres, a mean over the cells (Law and Deng, 2018), where it is known: this
+    worker's part of it, cells being those of all."""
     import tensorflow as tf
 
     heat = tf.clip_by_value(heat, 1e-5, 1 - 1e-5)
     centre = tf.cast(wanted > 0.999, tf.float32)
     hit = centre * (1 - heat) ** 2 * tf.math.log(heat)
     miss = (1 - centre) * (1 - wanted) ** 4 * heat**2 * tf.math.log(1 - heat)
-    return -tf.reduce_sum((hit + miss) * known) / tf.maximum(tf.reduce_sum(centre), 1.0)
+    count = workers.add(tf.reduce_sum(centre))
+    return -tf.reduce_sum((hit + miss) * known) / tf.maximum(count, 1.0)
 
 
-def box_loss(reach: Any, corner: Any, weight: Any) -> Any:
-    """1 - generalized intersection over union (Rezatofighi et al., 2019), a mean over the cells."""
+def box_loss(reach: Any, corner: Any, weight: Any, workers: Workers = ALONE) -> Any:
+    """1 - generalized intersection over union (Rezatofighi et al., 2019), a mean over the cells, as
+    with `heat_loss`."""
     import tensorflow as tf
 
     x = tf.cast(tf.range(tf.shape(reach)[2]), tf.float32)[tf.newaxis, tf.newaxis, :] + 0.5
@@ -111,7 +117,8 @@ def box_loss(reach: Any, corner: Any, weight: Any) -> Any:
     union = (x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - shared
     hull = (tf.maximum(x1, a1) - tf.minimum(x0, a0)) * (tf.maximum(y1, b1) - tf.minimum(y0, b0))
     gain = shared / tf.maximum(union, 1e-6) - (hull - union) / tf.maximum(hull, 1e-6)
-    return tf.reduce_sum(weight * (1 - gain)) / tf.maximum(tf.reduce_sum(weight), 1.0)
+    count = workers.add(tf.reduce_sum(weight))
+    return tf.reduce_sum(weight * (1 - gain)) / tf.maximum(count, 1.0)
 
 
 def make_step(
@@ -133,21 +140,24 @@ def make_step(
     weights = network.trainable_variables
     optimizer.build(weights)
 
+    workers = here()
+
     # Two functions: each size of window is compiled anew, the update of the weights only once.
-    @tf.function(autograph=False)
     def differentiate(pictures: Any, heat: Any, known: Any, corner: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
             found = network(tf.cast(pictures, tf.float32), training=True)
-            loss = heat_loss(found[..., :-4], heat, known)
-            loss += 2 * box_loss(found[..., -4:], corner, weight)
-        return loss, tape.gradient(loss, weights)
+            loss = heat_loss(found[..., :-4], heat, known, workers)
+            loss += 2 * box_loss(found[..., -4:], corner, weight, workers)
+        return workers.add(loss), workers.add(tape.gradient(loss, weights))
+
+    together = workers.compile(differentiate)
 
     @tf.function(autograph=False)
     def update(gradients: list[Any]) -> None:
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
 
     def step(*views: np.ndarray) -> Any:
-        loss, gradients = differentiate(*views)
+        loss, gradients = together(*views)
         update(gradients)
         return loss
 
@@ -235,7 +245,9 @@ def fit_field_network(
     anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
     red = inputs.red if inputs.red.any() else ~inputs.red
-    reached = checkpoint.load(phase, variables)
+    workers, reached = here(), checkpoint.load(phase, variables)
+    workers.check_same(reached.epoch if reached else 0, "epochs gone on from")
+    workers.follow_chief(variables)
     history = reached.history if reached else []
     if reached:
         fields[:] = unpack_found(fields, reached.extra)
@@ -249,13 +261,14 @@ def fit_field_network(
             # The last batch is filled up: a batch of another size would be compiled anew.
             chosen = np.resize(order[start:], min(BATCH, max(len(order), 1)))[:BATCH]
             chosen = np.resize(chosen, BATCH)
-            batches += [(fields[i], inputs, window, [seed, epoch, start, n])
-                        for n, i in enumerate(chosen)]  # fmt: skip
+            batches += workers.share([(fields[i], inputs, window, [seed, epoch, start, n])
+                                      for n, i in enumerate(chosen)])  # fmt: skip
         with ThreadPoolExecutor() as pool:
             views = run_ahead(pool, lambda view: draw_view(*view), batches, 2 * BATCH)
-            count = len(batches) // BATCH
+            mine = BATCH // workers.count
+            count = len(batches) // mine
             for _ in progress(range(count), count, f"fields, epoch {epoch}"):
-                batch = itertools.islice(views, BATCH)
+                batch = itertools.islice(views, mine)
                 losses.append(float(step(*map(np.stack, zip(*batch, strict=True)))))
         history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
         check_loss(history[-1]["loss"], f"fields {epoch}")
@@ -304,7 +317,7 @@ def fit_detector(
     run = partial(run_network, Network(exported))
     held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels)
     found = [
-        find_in_field(run, f.image(), typical, np.zeros(len(labels)), f.cell_px)
+        find_in_field(run, f.image(), np.zeros(len(labels)), f.cell_px)
         for f in progress(held_out, len(held_out), "thresholds")
     ]
     thresholds = choose_thresholds(found, held_out, len(labels))

@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from hematovision.cells import is_sliver, overlap, sides, touches
-from hematovision.detector import MIN_SHOWN
 from hematovision.frame import QUARTER
 from hematovision.images import GROUND, level_light, resize
 from hematovision.tiles import CELL
@@ -32,7 +31,7 @@ WINDOWS = (
     ((320, 416), (1.0, 1.8), 0.2),
 )
 
-
+MIN_SHOWN = 0.25  # of a cell cut by the border of a window; less isn't learnt as a cell
 MOST_CUT = 400  # cells of a laboratory and label that are kept to be laid over fields
 
 
@@ -64,7 +63,7 @@ def draw_view(
     if rng.random() < 0.6:
         view = lay_over(view, zoom, inputs.cells, inputs.typical, inputs.red, rng)
     view = flip(view, rng)
-    image = coarsen(view.image, CELL * zoom, rng) if rng.random() < 0.3 else view.image
+    image = coarsen(view.image, CELL * zoom, rng) if rng.random() < 0.4 else view.image
     image = restain(image, rng) if rng.random() < 0.85 else image
     return (level_light(image), *draw_target(view, source.complete))
 

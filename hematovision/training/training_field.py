@@ -17,6 +17,7 @@ from hematovision.cells import Segment, is_rbc, overlap, sides, touches
 from hematovision.frame import QUARTER, find_frame
 from hematovision.ground import find_free_area
 from hematovision.images import level_light, read_image
+from hematovision.stored import StoredBytes
 from hematovision.tiles import CELL
 
 DOUBLE = 0.8  # intersection over union from which two boxes of a label are the same cell's
@@ -27,7 +28,7 @@ class TrainingField:
     """A field as it is learnt from. Images stay in their files' form, a twentieth of their size."""
 
     name: str
-    data: bytes  # the image file
+    data: bytes | StoredBytes  # the image file
     box: np.ndarray  # (n, 4) float, annotated or, after that, found by the network itself
     label: np.ndarray  # (n,) index into the labels
     lab: str  # the laboratory
@@ -44,7 +45,7 @@ class TrainingField:
 
     def raw(self) -> np.ndarray:
         """The field as it was photographed."""
-        return read_image(Path(self.name), self.data)
+        return read_image(Path(self.name), bytes(self.data))
 
     def unsure(self) -> np.ndarray:
         """Where an unboxed cell may be, at a quarter of the resolution: (h, w) uint8."""

@@ -201,14 +201,14 @@ def shade(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def coarsen(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.ndarray:
     """A picture (h, w, 3) uint8 as a camera of fewer pixels takes it, at its size again.
 
-    A red cell, `cell_px` across, is left 14 pixels or more; some pictures are compressed there.
+    A red cell, `cell_px` across, is left 14 pixels or more; most pictures are compressed there.
     """
     height, width = image.shape[:2]
     pixels = np.exp(rng.uniform(np.log(min(14, 0.9 * cell_px)), np.log(0.9 * cell_px)))
     share = pixels / cell_px
     small = resize(image, max(8, round(width * share)), max(8, round(height * share)))
-    if rng.random() < 0.5:
-        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 95))
+    if rng.random() < 0.7:
+        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))
         small = cv2.imdecode(cv2.imencode(".jpg", small, quality)[1], cv2.IMREAD_COLOR)
     method = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
     return cv2.resize(small, (width, height), interpolation=method)
@@ -244,9 +244,13 @@ def turn(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(crop, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
 
 
-def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
+def draw_views(
+    split: Split, chosen: np.ndarray, seed: Sequence[int], places: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """A new view of each chosen crop (n,), in that order and SLICE at a time:
     (s, size, size, 3) uint8.
+
+    `places` (n,): where each stands among all that are drawn of, where these are only some.
 
     Each has a random generator of its own, so that threads don't change what comes out.
     """
@@ -255,9 +259,10 @@ def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterato
         rng = np.random.default_rng([*seed, place])
         return augment(split.X[i], split.box[i], split.label[i], rng)
 
+    places = np.arange(len(chosen)) if places is None else places
     with ThreadPoolExecutor() as pool:
-        for places in slices(np.arange(len(chosen))):
-            yield np.stack(list(pool.map(draw, places.tolist(), chosen[places].tolist())))
+        for at, of in zip(slices(places), slices(chosen), strict=True):
+            yield np.stack(list(pool.map(draw, at.tolist(), of.tolist())))
 
 
 def add_views(split: Split, seed: Sequence[int]) -> Split:

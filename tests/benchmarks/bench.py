@@ -6,7 +6,7 @@
 Whole processes, start included, timed in turn (A B A B ...), medians of the pairs; memory is the
 process's peak. Writes bench.md, growth.md and growth.png into bench/, and ends with status 1 where
 a goal is missed. On two cores `growth`, which trains on up to 16 times the dataset, takes three
-quarters of an hour, and the rest fifteen minutes.
+quarters of an hour, and the rest fifteen minutes; `larger`, only where --only names it, hours.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ SECTIONS = (
 )  # fmt: skip
 
 
+HOURS = ("larger",)  # only where it is asked for
+
+
 @dataclass(frozen=True)
 class Options:
     data_dir: Path | None = option(None, "Pascal VOC dataset (default: data/, else data/sample/)")
@@ -52,6 +55,7 @@ class Options:
     output: Path = option(Path("bench"), "folder for results and scratch files")
     runs: int = option(5, "pairs of runs per comparison")
     most: int = option(16, "growth: most times the dataset that is trained on and evaluated")
+    larger: int = option(64, "larger: times the dataset, against 4 times")
 
 
 class Run(NamedTuple):
@@ -462,6 +466,41 @@ def bench_growth(options: Options, dataset: Path, archive: Path) -> list[Goal]:
     return goals
 
 
+def bench_larger(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Seconds and peak memory of preprocessing into parts, of some 90 fields each, and of training
+    on them, one epoch of crops: at 4 times the dataset and at `larger` times."""
+    goals = []
+    runs: dict[str, list[Run]] = {"preprocess": [], "train": []}
+    for factor in (4, options.larger):
+        many = multiply_dataset(dataset, factor, options.output / "grown")
+        grown, model = options.output / "parts" / "grown.npz", options.output / "grown_model"
+        shutil.rmtree(grown.parent, ignore_errors=True)
+        found = {
+            "preprocess": [ROOT / "preprocess_data.py", "--data-dir", many, "--output", grown,
+                           "--shards", str(4 * factor)],
+            "train": [ROOT / "train_model.py", "--data", grown, "--output-dir", model,
+                      "--epochs", "1", "--field-epochs", "0"],
+        }  # fmt: skip
+        for name, arguments in found.items():
+            runs[name].append(time_process(*arguments))
+            say(f"  x{factor} {name}: {runs[name][-1]}")
+        shutil.rmtree(grown.parent)
+    for name, (few, many) in runs.items():
+        for what, ratio, most in (
+            ("memory", many.megabytes / few.megabytes, 1.3),
+            ("seconds a field", many.seconds / few.seconds * 4 / options.larger, 1.1),
+        ):
+            goals.append(
+                Goal(
+                    f"larger: {name}, {what} of x{options.larger} / x4",
+                    f"{ratio:.2f}",
+                    f"at most {most}",
+                    ratio <= most,
+                )
+            )
+    return goals
+
+
 def add_detector(model: Path, target: Path) -> Path:
     """A copy of a model with the bundled one's detector of cells in fields; returns `target`."""
     shutil.copytree(model, target, dirs_exist_ok=True)
@@ -529,7 +568,7 @@ def format_goals(goals: Sequence[Goal]) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    sections = {s: globals()[f"bench_{s}"] for s in SECTIONS}
+    sections = {s: globals()[f"bench_{s}"] for s in (*SECTIONS, *HOURS)}
     unknown = set(options.only.split(",")) - sections.keys()
     if unknown:
         raise UserError(f"--only {', '.join(unknown)}: not among {', '.join(sections)}")

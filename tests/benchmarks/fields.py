@@ -25,9 +25,10 @@ from hematovision.annotations import read_annotations
 from hematovision.archive import FieldSplit
 from hematovision.card import PRETRAINED, read_card
 from hematovision.console import UserError, command, option, parse_options
-from hematovision.dataset import Field, find_default
+from hematovision.dataset import find_default
 from hematovision.detector import Detector
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
+from hematovision.field import Field, Mask
 from hematovision.files import find_images
 from hematovision.findings import Example
 from hematovision.images import read_image
@@ -56,10 +57,11 @@ def score_folder(
             image = read_image(paths[note.stem], data)
             (noted,) = read_annotations(note)
             segments = place_boxes(noted, image, Example(note.name)).segments
-            name = paths[note.stem].name
-            fields.append(Field(paths[note.stem], data, segments, np.empty(0, bool), name))
+            nowhere, name = Mask.pack(np.empty((0, 0), bool)), paths[note.stem].name
+            fields.append(Field(paths[note.stem], segments, nowhere, name, size=len(data)))
     detector = Detector.load(model, read_card(model), workers)
     columns = pack_fields(fields)
+    columns["field_file"] = np.frombuffer(b"".join(f.read() for f in fields), np.uint8)
     unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
     split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid)
     answers = ask_fields(detector, split)

@@ -8,7 +8,8 @@ For each laboratory in turn: `train_model.py --leave-out` on the archive of all,
 trained: that model is scored on the same fields. Prints a row a laboratory: balanced accuracy of
 "red cell or not", real cells and pictures of no cell called uncertain, and of whole fields AP50
 (counting accuracy) of the labels that are boxed completely there: figures of a label that isn't
-would be about the boxes.
+would be about the boxes. Below each row the thresholds that would have counted best there: what
+`data/make_pretrained.py --thresholds` takes, as chosen on answers of strangers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hematovision.console import UserError, command, option, parse_options
+from hematovision.console import UserError, command, option, parse_options, say
 
 LABELS = ("RBC", "WBC", "Platelets")
 HEAD = ("RBC or not", "cells uncertain", "no cell flagged", *(f"{name} AP50" for name in LABELS))
@@ -75,6 +76,31 @@ def measure_laboratory(folder: Path, model: Path, output: Path) -> dict[str, Any
     return json.loads((report / "metrics.json").read_text())
 
 
+def choose_there(archive: Path, model: Path) -> dict[str, float]:
+    """For each label the probability from which the model would have counted best on the fields of
+    an archive, where these are boxed completely."""
+    import numpy as np
+
+    from hematovision.archive import load_archive
+    from hematovision.card import read_card
+    from hematovision.detector import Detector, find_in_field
+    from hematovision.training.field_thresholds import choose_thresholds
+    from hematovision.training.training_field import prepare_fields
+
+    card = read_card(model)
+    if "fields" not in card:
+        return {}
+    detector = Detector.load(model, card, threads=2)
+    labels = detector.labels
+    fields = prepare_fields(load_archive(archive, ["test"]).fields["test"], labels)
+    low = np.full(len(labels), 0.05)
+    found = [find_in_field(detector.run, f.image(), low, f.cell_px) for f in fields]
+    best = choose_thresholds(found, fields, len(labels))
+    known = [any(f.complete[k] and (f.label == k).any() for f in fields)
+             for k in range(len(labels))]  # fmt: skip
+    return {label: float(best[k]) for k, label in enumerate(labels) if known[k]}
+
+
 def format_row(name: str, metrics: dict[str, Any]) -> str:
     """A row of the table, in Markdown."""
     (row,) = metrics["laboratories"].values()
@@ -111,6 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "--field-epochs", options.field_epochs, "--output-dir", model)  # fmt: skip
         for name in wanted:
             print(format_row(name, measure_laboratory(folders[name], model, output)), flush=True)
+            best = choose_there(output / f"{name}.npz", model)
+            told = ",".join(f"{label}={value:.2f}" for label, value in best.items())
+            say(f"{name}: best thresholds there: {told or 'none'}")
     return 0
 
 
