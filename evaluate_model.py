@@ -253,6 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         others = at_detail(ask_by_fold(options.compare, *asked), y, second.classes)
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
+        comparison["whole_fields"] = None
     if "fields" in card:
         found = ask_fields_by_fold(folder, archive, options.workers)
         whole_fields = measure_fields(found)

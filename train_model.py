@@ -294,7 +294,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")
         return 0
     write_model(folder, networks, card, history)
-    write_fold_models(folder, network, fit, learnt, temperature, merge, card, archive.metadata)
+    write_fold_models(
+        folder, network, fit, learnt, temperature, merge, card, archive.metadata, model
+    )
     checkpoint.clear()
     print(format_summary(card, folder))
     return 0

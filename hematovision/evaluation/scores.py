@@ -18,7 +18,8 @@ HEADLINE = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_a
             "average_precision", "mcc", "brier", "ece")  # fmt: skip
 OF_A_CLASS = ("precision", "recall", "f1", "roc_auc", "average_precision")
 FEWEST = 5  # examples below which no interval is given
-FEW_FIELDS = 20  # below so many, percentiles of the bootstrap claim to know too much
+AGREEING = 8  # fields below which it tells nothing that all of them say the same
+FEW_FIELDS = 10  # below so many, percentiles of the bootstrap claim to know too much
 # Where bands of curves are read off: closer where good models' curves bend.
 GRID = np.r_[0:0.1:0.002, 0.1:0.9:0.02, 0.9:1:51j].round(3)
 
@@ -183,15 +184,15 @@ def find_interval(
     """2.5th and 97.5th percentile of (r,); None where most resamples gave no number.
 
     Drawn from few `fields` again and again, these lie too close: they are moved from their middle
-    as far as Student's t asks for so few, but not beyond `lowest` and what was reached, or 1. Three
-    or four fields that all say the same say nothing of how far others lie.
+    as far as Student's t asks for so few, but not beyond `lowest` and what was reached, or 1. A
+    handful of fields that all say the same say nothing of how far others lie.
     """
     if values is None or np.isfinite(values).sum() <= len(values) / 2:
         return None
     low, middle, high = np.percentile(values[np.isfinite(values)], [2.5, 50, 97.5]).tolist()
     if fields is None or fields >= FEW_FIELDS:
         return [low, high]
-    if fields < FEWEST and low == high:
+    if fields < AGREEING and low == high:
         return None
     from scipy.stats import norm, t
 

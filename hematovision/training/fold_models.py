@@ -22,30 +22,33 @@ from hematovision.training.crop_course import CropFit
 from hematovision.training.crop_network import CropNetwork, assemble
 from hematovision.training.field_course import FieldFit
 from hematovision.training.shrinkage import restore
+from hematovision.training.start import KnownModel
 
 
 def write_fold_models(
     folder: Path, network: CropNetwork, fit: CropFit, learnt: FieldFit | None, temperature: float,
     merge: np.ndarray | None, card: dict[str, Any], metadata: dict[str, Any],
+    model: KnownModel | None,
 ) -> None:  # fmt: skip
     """Write the model of each fold below `folder`, and remove those of an earlier run.
 
-    Their cards are the `card` of the model that is kept, with fields and seals of their own.
+    Their cards are the `card` of the model that is kept, with seals of their own, and of the
+    training fields those of the fold and of the `model` that was gone on from.
     `network` is left with the last fold's weights.
     """
     for old in folder.glob(f"{FOLDER}*"):
         if (old / f"{NAME}.json").is_file():
             shutil.rmtree(old)
     folds, digests = read_folds(metadata), metadata["field_sha256"]["train"]
-    before = set(card["training_fields"]) - set(digests.values())
+    before = model.card if model else {}
     for fold, values in enumerate(fit.folds):
         restore(network.trainer.trainable_variables, values)
         exported = convert(assemble(network, temperature, merge))
         own = {digests[name] for name, k in folds.items() if k != fold}
         told = card | {
             "seal": seal(exported, card["classes"]),
-            "training_fields": sorted(before | own),
-            "training_looks": [],
+            "training_fields": sorted(own.union(before.get("training_fields", []))),
+            "training_looks": before.get("training_looks", []),
         }
         home = folder / f"{FOLDER}{fold}"
         write_bytes(home / f"{NAME}.tflite", exported)
