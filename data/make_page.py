@@ -55,6 +55,14 @@ class Options:
     output: Path = option(Path("hematovision.html"), "the page to write", metavar="HTML")
 
 
+def find_constant(name: str) -> Any:
+    """The value of a constant of ROOMS; ValueError where two of them differ in it."""
+    values = [vars(room)[name] for room in ROOMS if name in vars(room)]
+    if not values or any(value != values[0] for value in values):
+        raise ValueError(f"{name}: {len(values)} values in the rooms that the page takes it from")
+    return values[0]
+
+
 def bundle(entry: str) -> str:
     """One script of a module of the page and of all that it imports, the imported first.
 
@@ -78,8 +86,8 @@ def bundle(entry: str) -> str:
         texts[name] = f"// --- {name}.js\n{texts.pop(name)}"
 
     visit(entry)
-    constants = {key: value for room in ROOMS for key, value in vars(room).items()}
-    head = "".join(f"const {key} = {json.dumps(constants[key])};\n" for key in sorted(wanted))
+    constants = {key: find_constant(key) for key in sorted(wanted)}
+    head = "".join(f"const {key} = {json.dumps(value)};\n" for key, value in constants.items())
     script = head + "\n".join(texts.values())
     names = DECLARED.findall(script)
     if twice := {name for name in names if names.count(name) > 1}:

@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-from hematovision.signals import Stopped, stoppable
+from hematovision.signals import Stopped, finish, stoppable
 from hematovision.surroundings import printable, settled
 
 STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
@@ -103,8 +103,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
     """Make `main` keep every script's promise: an error is one line and status 2, a signal one
     line and 128 more than its number (Ctrl-C: 130)."""
 
-    @functools.wraps(main)
-    def guarded(argv: Sequence[str] | None = None) -> int:
+    def guarded(argv: Sequence[str] | None) -> int:
         SAID.clear()
         with settled():
             try:
@@ -129,7 +128,11 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
                 say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
                 return 2
 
-    return guarded
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        return finish(guarded(argv))
+
+    return run
 
 
 def drop_stdout() -> None:

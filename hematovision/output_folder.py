@@ -29,7 +29,7 @@ COLUMNS = (
     "counted",
     "type",
 )
-STEP = 0.1  # pixels to which the sides of red cells are noted
+SIDE_STEP = 0.1  # pixels to which the sides of red cells are noted
 
 
 class OutputFolder:

@@ -38,6 +38,16 @@ class Stopped(BaseException):
         return self.status
 
 
+def finish(status: int) -> int:
+    """The status of a run that came to its end; a script's ends here, see `Stopped.end`."""
+    if is_script():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, AttributeError, ValueError):
+                stream.flush()
+        os._exit(status)
+    return status
+
+
 def leave(number: int, frame: FrameType | None = None) -> None:
     """End at once, without what Python would still do."""
     for path in tuple(TEMPORARY):
