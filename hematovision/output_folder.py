@@ -29,7 +29,6 @@ COLUMNS = (
     "counted",
     "type",
 )
-SIDE_STEP = 0.1  # pixels to which the sides of red cells are noted
 
 
 class OutputFolder:
