@@ -100,11 +100,12 @@ def test_preprocessing_at_twenty_moments(tmp_path: Path) -> None:
 def test_training_and_evaluation_at_some_moments(script: str, tiny: Path, tmp_path: Path) -> None:
     more = ("--weights", start_weights(), "--field-epochs", 0)
     options = {"train_model.py": more, "evaluate_model.py": ("--model", PRETRAINED)}[script]
-    for after, number in moments(9.0, 5):
-        process = start(script, "--data", tiny, *options, "--output-dir", "out", cwd=tmp_path)
+    for i, (after, number) in enumerate(moments(9.0, 5)):
+        out = tmp_path / str(i)  # a run that wasn't cut leaves what it is to leave
+        process = start(script, "--data", tiny, *options, "--output-dir", out, cwd=tmp_path)
         if cut(process, after, number):
-            assert not list(tmp_path.rglob("hematovision.json"))
-            assert not list(tmp_path.rglob("metrics.json"))
+            assert not list(out.rglob("hematovision.json"))
+            assert not list(out.rglob("metrics.json"))
         assert hidden_files(tmp_path) == []
 
 

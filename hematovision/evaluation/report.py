@@ -225,8 +225,9 @@ def write_report(
         fields=show_fields(listed, fields),
     )
     write_csv(folder / "predictions.csv", rows)
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     write_text(folder / "report.html", page)
     for i, row in enumerate(worst):
         pair = np.hstack([row["annotated"], row["found"]])
         write_image(folder / f"worst_field_{i + 1}.png", pair)
+    # Last: where it is, the report is whole.
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
