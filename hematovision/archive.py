@@ -31,7 +31,7 @@ from hematovision.console import UserError
 from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
 from hematovision.parts import find_parts
-from hematovision.stored import Parts, StoredArray, StoredBytes, pick_rows, store_member
+from hematovision.stored import Member, StoredArray, StoredBytes, pick_rows, store_member
 from hematovision.taxonomy import lineage
 
 SPLITS = ("train", "val", "test")
@@ -214,14 +214,14 @@ def load_part(path: Path, wanted: Sequence[str]) -> Archive:
 def store_crops(archive: np.lib.npyio.NpzFile, key: str, size: int) -> StoredArray:
     """The crops (n, size, size, 3) under `key`, as the uint8 that they were cut as."""
 
-    def unscale(parts: Parts) -> Iterator[np.ndarray]:
-        for crops in parts.rows:
+    def unscale(member: Member) -> Iterator[np.ndarray]:
+        for crops in member.rows:
             check_pixels(key, crops)
             yield unscale_pixels(crops)
 
-    def store(parts: Parts) -> StoredArray:
-        check_crops(key, parts.shape, parts.kind, size)
-        return StoredArray.fill(parts.shape, np.uint8, unscale(parts))
+    def store(member: Member) -> StoredArray:
+        check_crops(key, member.shape, member.kind, size)
+        return StoredArray.fill(member.shape, np.uint8, unscale(member))
 
     return store_member(archive, key, store)
 
@@ -230,7 +230,7 @@ def read_column(archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray | StoredA
     """What is under `key`; the image files themselves stay on the disk."""
     if not key.startswith("field_file_"):
         return archive[key]
-    return store_member(archive, key, lambda p: StoredArray.fill(p.shape, p.kind, p.rows))
+    return store_member(archive, key, lambda m: StoredArray.fill(m.shape, m.kind, m.rows))
 
 
 def read_lab(archive: Mapping[str, np.ndarray], key: str, count: int) -> np.ndarray:

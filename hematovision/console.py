@@ -117,7 +117,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
                 return 2
             except Stopped as stopped:
                 say(str(stopped))
-                return stopped.end()
+                return stopped.status
             except KeyboardInterrupt:
                 say("interrupted")
                 return 130

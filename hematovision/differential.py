@@ -98,9 +98,8 @@ def add_types(
     image: np.ndarray,
     cells: Cells,
     labels: Sequence[str],
-) -> list[str | None]:
-    """Add the types of the counted white cells to a field's answer, and its differential; returns
-    the types."""
+) -> None:
+    """Add the types of the counted white cells to a field's answer, and its differential."""
     counted = np.array([cell["counted"] for cell in answer["cells"]], bool)
     rows = [cell for cell in answer["cells"] if cell["counted"]]
     for row, typed in zip(
@@ -109,7 +108,6 @@ def add_types(
         row |= typed
     named = [row["type"] for row in rows if "type" in row]
     answer["differential"] = count_types(named, list_types(classifier.classes, labels))
-    return named
 
 
 def format_differential(found: dict[str, Any]) -> str:

@@ -29,17 +29,10 @@ class Stopped(BaseException):
         super().__init__(CAUGHT[number])
         self.status = 128 + number
 
-    def end(self) -> int:
-        """The status of the run; a script's ends here, before Python's own tidying, during which
-        another signal would be met as if nothing had been arranged."""
-        if is_script():
-            sys.stderr.flush()
-            os._exit(self.status)
-        return self.status
-
 
 def finish(status: int) -> int:
-    """The status of a run that came to its end; a script's ends here, see `Stopped.end`."""
+    """The status of a run; a script's ends here, before Python's own tidying, during which another
+    signal would be met as if nothing had been arranged."""
     if is_script():
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, AttributeError, ValueError):

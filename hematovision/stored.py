@@ -24,7 +24,7 @@ AT_ONCE = 64  # rows that are read together by who goes through all of them
 PART_BYTES = 16 << 20  # of an array that is unpacked, in memory at a time
 
 
-class Parts(NamedTuple):
+class Member(NamedTuple):
     """An array as it comes out of an archive."""
 
     shape: tuple[int, ...]
@@ -89,7 +89,7 @@ class StoredArray:
 
 
 def store_member(
-    archive: np.lib.npyio.NpzFile, key: str, store: Callable[[Parts], StoredArray]
+    archive: np.lib.npyio.NpzFile, key: str, store: Callable[[Member], StoredArray]
 ) -> StoredArray:
     """An array of an archive, stored without ever being whole in memory.
 
@@ -111,7 +111,7 @@ def store_member(
                 data = member.read(count * width)
                 yield np.frombuffer(data, kind).reshape(count, *shape[1:])
 
-        return store(Parts(shape, kind, read()))
+        return store(Member(shape, kind, read()))
 
 
 class StoredBytes(NamedTuple):

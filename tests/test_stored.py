@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hematovision.console import UserError
-from hematovision.stored import Parts, StoredArray, StoredBytes, pick_rows, store_member
+from hematovision.stored import Member, StoredArray, StoredBytes, pick_rows, store_member
 
 ROWS = np.random.default_rng(0).integers(0, 256, (700, 4, 4, 3)).astype(np.uint8)
 
@@ -59,9 +59,9 @@ def test_an_array_of_an_archive_is_stored_in_parts(
     many = np.tile(ROWS, (100, 1, 1, 1))
     np.savez_compressed(tmp_path / "a.npz", crops=many, turned=np.asfortranarray(many[..., 0]))
 
-    def store(parts: Parts) -> StoredArray:
-        assert parts.shape == many.shape and parts.kind == np.uint8
-        return StoredArray.fill(parts.shape, np.uint8, parts.rows)
+    def store(member: Member) -> StoredArray:
+        assert member.shape == many.shape and member.kind == np.uint8
+        return StoredArray.fill(member.shape, np.uint8, member.rows)
 
     with np.load(tmp_path / "a.npz") as archive:
         tracemalloc.start()

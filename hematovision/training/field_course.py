@@ -1,10 +1,11 @@
-"""The network for fields where it goes on from a trained model, or where few fields are in folds.
+"""The network for fields from its start to its thresholds: fields of an archive -> network, card.
 
-    learnt = learn_fields(backbone, train, val, model, folds, epochs, seed, checkpoint)
+    learnt = learn_fields(backbone, train, val, model, folds, epochs, repeats, seed, checkpoint)
 
-As `field_fit.fit_detector` for all else: the network is built without normalizations, since what is
-exported has them folded and statistics of five fields are noise; thresholds move from the known
-ones no further than the annotated cells allow.
+A type of cell is learnt as what it is a kind of: "Neutrophil" as "WBC". Where training goes on from
+a model, the network is built without normalizations, since what is exported has them folded and
+statistics of five fields are noise; thresholds move from the known ones no further than the
+annotated cells allow.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from hematovision.training.field_fit import (
     RATE,
     build_field_network,
     choose_judges,
-    fit_detector,
     fit_field_network,
     make_run,
     make_step,
@@ -172,9 +172,6 @@ def learn_fields(
     `backbone`: where no model is gone on from that finds cells already.
     """
     known = model if model is not None and model.fields is not None else None
-    if known is None and not folds:
-        pair, card, history = fit_detector(backbone, train, val, epochs, seed, checkpoint)
-        return FieldFit(*pair, card, history, [])
     labels = list_labels(train, known)
     sizes = None
     if known:
@@ -184,7 +181,7 @@ def learn_fields(
     typical = settle_typical(fields, labels, known)
     network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
     trainer = Trainer(network, len(fields), epochs, repeats, known is not None)
-    judge = partial(find_held_out, typical=typical)
+    judge = partial(find_held_out, labels=len(labels))
     exports: list[bytes] = []
     if folds:
         home = list_folds(np.array([f.name for f in fields]), folds)
@@ -202,7 +199,9 @@ def learn_fields(
     if not folds:
         held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels, sizes)
         found = judge(exported, held_out)
-    thresholds = settle_thresholds(found, held_out, labels, known)
+    thresholds = choose_thresholds(found, held_out, len(labels))
+    if known or folds:
+        thresholds = shrink_thresholds(thresholds, held_out, labels, known)
     card = {
         "labels": labels,
         "seal": seal(exported, labels),
@@ -215,25 +214,21 @@ def learn_fields(
     return FieldFit(network, exported, card, history, exports)
 
 
-def find_held_out(
-    exported: bytes, fields: Sequence[TrainingField], typical: np.ndarray
-) -> list[Cells]:
+def find_held_out(exported: bytes, fields: Sequence[TrainingField], labels: int) -> list[Cells]:
     """What an exported network finds in fields of known scale, down to probability 0."""
     run: Callable[..., Any] = partial(run_network, Network(exported))
-    lowest = np.zeros(len(typical))
     return [
-        find_in_field(run, f.image(), lowest, f.cell_px)
+        find_in_field(run, f.image(), np.zeros(labels), f.cell_px)
         for f in progress(fields, len(fields), "thresholds")
     ]
 
 
-def settle_thresholds(
-    found: Sequence[Cells], fields: Sequence[TrainingField], labels: Sequence[str],
+def shrink_thresholds(
+    best: np.ndarray, fields: Sequence[TrainingField], labels: Sequence[str],
     model: KnownModel | None,
 ) -> np.ndarray:  # fmt: skip
-    """The threshold of each label (labels,): the best here, or near the known one (else 0.5) where
-    few cells were annotated."""
-    best = choose_thresholds(found, fields, len(labels))
+    """The threshold of each label (labels,), the best here, moved towards the known one (else 0.5)
+    where few cells were annotated."""
     known = model.card["fields"]["thresholds"] if model else {}
     start = np.array([known.get(label, 0.5) for label in labels])
     count = np.array([sum(int((f.label == k).sum()) for f in fields) for k in range(len(labels))])

@@ -1,7 +1,4 @@
-"""The network for fields: built, its losses, its training.
-
-fit_detector(backbone, train, val, epochs, seed)  # fields of an archive -> network and its card
-"""
+"""The network for fields: built, its losses, steps and epochs; `field_course` trains with them."""
 
 from __future__ import annotations
 
@@ -14,31 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hematovision.archive import FieldSplit
-from hematovision.card import seal
-from hematovision.cells import is_rbc, is_sliver, overlap, sides
+from hematovision.cells import is_sliver, overlap, sides
 from hematovision.console import progress, run_ahead, say
-from hematovision.detector import NAME, find_in_field, run_network
+from hematovision.detector import NAME
 from hematovision.frame import QUARTER
-from hematovision.litert import Network
-from hematovision.taxonomy import lineage
 from hematovision.tiles import CELL, Run, find_cells
-from hematovision.training.backbone import convert
 from hematovision.training.calibration import check_loss
 from hematovision.training.checkpoint import Checkpoint
-from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import (
     MIN_SHOWN,
     WINDOWS,
     ViewInputs,
-    cut_cells,
     draw_view,
 )
 from hematovision.training.training_field import (
     TrainingField,
-    measure_typical,
     pack_found,
-    prepare_fields,
     unpack_found,
 )
 from hematovision.training.workers import ALONE, Workers, here
@@ -234,14 +222,14 @@ def fit_field_network(
     epochs: int,
     seed: int,
     checkpoint: Checkpoint,
-    stepper: tuple[Callable[..., Any], list[Any]] | None = None,
-    phase: str = "fields",
-    repeats: int = 1,
+    stepper: tuple[Callable[..., Any], list[Any]],
+    phase: str,
+    repeats: int,
 ) -> list[dict[str, Any]]:
-    """Train on as many new views as there are fields each epoch, or `repeats` times as many, of
-    every laboratory equally many; the history. Labels anew at each third. `stepper`: what
-    `make_step` made, to be used again."""
-    step, variables = stepper or make_step(network, epochs * -(-len(fields) // BATCH))
+    """Train on `repeats` times as many new views as there are fields each epoch, of every
+    laboratory equally many; the history. Labels anew at each third. `stepper`: what `make_step`
+    made."""
+    step, variables = stepper
     anew = {epochs // 3, epochs * 2 // 3} - {0}
     chances = [chance for *_, chance in WINDOWS]
     red = inputs.red if inputs.red.any() else ~inputs.red
@@ -287,47 +275,3 @@ def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
     for lab in np.unique(labs):
         chosen[rng.permutation(np.flatnonzero(labs == lab))[:MOST_JUDGES]] = True
     return chosen
-
-
-def fit_detector(
-    backbone: keras.Model,
-    train: FieldSplit,
-    val: FieldSplit,
-    epochs: int,
-    seed: int,
-    checkpoint: Checkpoint,
-) -> tuple[tuple[keras.Model, bytes], dict[str, Any], list[dict[str, Any]]]:
-    """Fit on the train fields, choose thresholds on the val fields.
-
-    A type of cell is learnt as what it is a kind of: "Neutrophil" as "WBC". Returns the network
-    with its .tflite, its card, and the history.
-    """
-    roots = ([*lineage(label)][-1] for label in np.unique(train.label).tolist())
-    labels = sorted(set(roots))
-    fields = prepare_fields(train, labels)
-    red = np.array([is_rbc(name) for name in labels])
-    typical = measure_typical(((f.box, f.label, f.lab, f.cell_px) for f in fields), len(labels))
-    typical[red] = 1.0
-    cells = cut_cells(fields, len(labels), np.random.default_rng([seed, 5]))
-    network = build_field_network(backbone, len(labels))
-    inputs = ViewInputs(cells, typical, red)
-    history = fit_field_network(network, fields, inputs, epochs, seed, checkpoint)
-    exported = convert(network)
-
-    run = partial(run_network, Network(exported))
-    held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels)
-    found = [
-        find_in_field(run, f.image(), np.zeros(len(labels)), f.cell_px)
-        for f in progress(held_out, len(held_out), "thresholds")
-    ]
-    thresholds = choose_thresholds(found, held_out, len(labels))
-    card = {
-        "labels": labels,
-        "seal": seal(exported, labels),
-        "typical_side": dict(zip(labels, typical.tolist(), strict=True)),
-        "thresholds": dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
-        "cell": CELL,
-        "epochs": epochs,
-        "cells_without_a_box": sum(len(f.box) - f.annotated for f in fields),
-    }
-    return (network, exported), card, history

@@ -79,22 +79,19 @@ def measure_laboratory(folder: Path, model: Path, output: Path) -> dict[str, Any
 def choose_there(archive: Path, model: Path) -> dict[str, float]:
     """For each label the probability from which the model would have counted best on the fields of
     an archive, where these are boxed completely."""
-    import numpy as np
-
     from hematovision.archive import load_archive
     from hematovision.card import read_card
-    from hematovision.detector import Detector, find_in_field
+    from hematovision.detector import NAME
+    from hematovision.training.field_course import find_held_out
     from hematovision.training.field_thresholds import choose_thresholds
     from hematovision.training.training_field import prepare_fields
 
     card = read_card(model)
     if "fields" not in card:
         return {}
-    detector = Detector.load(model, card, threads=2)
-    labels = detector.labels
+    labels = card["fields"]["labels"]
     fields = prepare_fields(load_archive(archive, ["test"]).fields["test"], labels)
-    low = np.full(len(labels), 0.05)
-    found = [find_in_field(detector.run, f.image(), low, f.cell_px) for f in fields]
+    found = find_held_out((model / f"{NAME}.tflite").read_bytes(), fields, len(labels))
     best = choose_thresholds(found, fields, len(labels))
     known = [any(f.complete[k] and (f.label == k).any() for f in fields)
              for k in range(len(labels))]  # fmt: skip
