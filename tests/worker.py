@@ -54,7 +54,7 @@ def fit_crops() -> list[float]:
     )
     workers, told = here(), []
     workers.follow_chief(trainer.variables)
-    step = make_crop_step(trainer, workers)
+    step = make_crop_step(trainer, workers, marginal_loss, share_right)
     for epoch in range(3):
         for part, shares, rows in draw_epoch(network, split, members, [epoch], workers):
             told += fit_shares(step, *part, shares, rows).values()

@@ -259,7 +259,9 @@ def fine_tune(
         weighted_metrics={"logits": [share_right]},
     )
     workers = here()
-    step = None if workers.count == 1 else make_crop_step(network.trainer, workers)
+    step = None
+    if workers.count > 1:
+        step = make_crop_step(network.trainer, workers, marginal_loss, share_right)
     network.trainer.optimizer.build(network.trainer.trainable_variables)
     variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
     reached = checkpoint.load(phase, variables)

@@ -15,6 +15,8 @@ from hematovision.training.workers import Workers
 if TYPE_CHECKING:
     import keras
 
+Rows = Callable[[Any, Any], Any]
+
 
 class Shares(NamedTuple):
     """What one worker learns from of a part: `rows` (steps, b), which of the part's rows in each
@@ -42,16 +44,17 @@ def share_out(count: int, batch: int, workers: Workers, seed: Sequence[int]) -> 
     return Shares(rows, weight)
 
 
-def make_crop_step(trainer: keras.Model, workers: Workers) -> Callable[..., Any]:
+def make_crop_step(
+    trainer: keras.Model, workers: Workers, tell_loss: Rows, tell_hits: Rows
+) -> Callable[..., Any]:
     """A step of all workers together: inputs, targets and weights of a share to the sums over the
     batch of what the history tells: loss times weight, hits times weight, weight; (3,).
 
-    `trainer` is compiled: its loss is what Keras's own fit would take.
+    `trainer` is compiled: its loss is what Keras's own fit would take. `tell_loss`, `tell_hits`:
+    of targets and logits (n, leaves) what the history tells of each row, (n,).
     """
     import keras
     import tensorflow as tf
-
-    from hematovision.training.crop_fit import marginal_loss, share_right
 
     variables = trainer.trainable_variables
 
@@ -60,8 +63,8 @@ def make_crop_step(trainer: keras.Model, workers: Workers) -> Callable[..., Any]
             found = trainer(inputs, training=True)
             loss = trainer.compute_loss(x=inputs, y=targets, y_pred=found, sample_weight=weights)
         of_logits = tf.cast(weights["logits"], tf.float32)
-        told = marginal_loss(targets["logits"], found["logits"])
-        hits = share_right(targets["logits"], found["logits"])
+        told = tell_loss(targets["logits"], found["logits"])
+        hits = tell_hits(targets["logits"], found["logits"])
         sums = [tf.reduce_sum(of_logits * x) for x in (told, hits, tf.ones_like(told))]
         # Keras has divided the loss by the number of workers: the sum of gradients is their mean.
         return workers.add(tape.gradient(loss, variables)), workers.add(tf.stack(sums))
