@@ -37,6 +37,7 @@ from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.figures import plot_history, save_figure
 from hematovision.files import check_writable, write_csv, write_text, written_whole
 from hematovision.folds import read_folds
+from hematovision.joined import find_own
 from hematovision.litert import ThreadedNetwork
 from hematovision.training import crop_course, field_course
 from hematovision.training.backbone import convert, free_size, save_keras, start_tensorflow
@@ -66,7 +67,7 @@ from hematovision.training.validation import (
     calibrate,
     settle_temperature,
 )
-from hematovision.training.workers import here
+from hematovision.training.workers import find_share, here
 
 if TYPE_CHECKING:
     import keras
@@ -224,7 +225,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     clock = Clock()
     path = choose_archive(options.data)
-    archive = load_archive(path, ["train", "val"])
+    share = find_share()
+    archive = load_archive(path, ["train", "val"], share)
+    if share and read_folds(archive.metadata):  # so few fields that each worker takes all
+        share, archive = None, load_archive(path, ["train", "val"])
     if options.leave_out is not None:
         archive = leave_out(archive, options.leave_out.split(","))
     folder = options.output_dir or place("model", archive.metadata)
@@ -234,21 +238,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_archive(archive, path, model)
     archive = take_in(archive, model)
     crops = pack_crops(archive.splits["train"], archive.splits["val"], model)
-    epochs, repeats = crop_course.choose_epochs(options.epochs, len(crops.train.y), model)
-    field_epochs, field_repeats = field_course.choose_epochs(
-        options.field_epochs, len(archive.fields["train"].name), model
-    )
+    fields = archive.fields["train"]
+    own = find_own(fields, share) if share else np.ones(len(fields.name), bool)
+    crops = crops.keep(np.isin(crops.train.source, fields.name[own])) if share else crops
+    epochs, repeats = crop_course.choose_epochs(options.epochs, crops.count, model)
+    field_epochs, field_repeats = field_course.choose_epochs(options.field_epochs, len(own), model)
     clock("load archive")
 
     start_tensorflow(options.seed)
     workers = here()
     clock("start TensorFlow")
     backbone, origin = start_backbone(start, crops.train.X)
+    workers.follow_chief(backbone.weights)
     say(f"weights: {origin}")
     for notice in start.notices:
         say(f"warning: {notice}")
     if model is not None:
-        say(tell_labels(np.unique(crops.train.label).tolist(), model))
+        say(tell_labels(np.unique(archive.splits["train"].label).tolist(), model))
     field_backbone = free_size(backbone) if field_epochs and not (model and model.fields) else None
     network = build_crop_network(backbone, len(crops.leaves))
     checkpoint = Checkpoint(folder, describe_start(options, archive, origin), options.resume)
@@ -280,8 +286,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     networks, learnt = {NAME: (assembled, exported)}, None
     if field_epochs:
         learnt = learn_fields(
-            field_backbone, archive.fields["train"], archive.fields["val"], model, folds,
-            field_epochs, field_repeats, options.seed, checkpoint,
+            field_backbone, fields, own, archive.fields["val"], model, folds, field_epochs,
+            field_repeats, options.seed, checkpoint,
         )  # fmt: skip
         networks[FIELDS_NAME] = learnt.network, learnt.exported
         clock("learn fields")

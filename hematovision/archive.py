@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,15 @@ from hematovision.cells import is_rbc
 from hematovision.console import UserError
 from hematovision.files import open_regular
 from hematovision.images import read_image, unscale_pixels
-from hematovision.parts import find_parts
-from hematovision.stored import Member, StoredArray, StoredBytes, pick_rows, store_member
+from hematovision.parts import Share, find_parts
+from hematovision.stored import (
+    AbsentArray,
+    Member,
+    StoredArray,
+    StoredBytes,
+    pick_rows,
+    store_member,
+)
 from hematovision.taxonomy import lineage
 
 SPLITS = ("train", "val", "test")
@@ -102,24 +109,23 @@ class FieldSplit(NamedTuple):
     index: np.ndarray  # (m,) the field that each is in
     lab: np.ndarray  # (f,) text, the laboratory of each field
     complete: np.ndarray  # (f,) text, comma between the labels of which no cell here lacks its box
+    start: np.ndarray  # (f,) where each image file starts
 
     KEYS = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
 
     def select(self, kept: np.ndarray) -> FieldSplit:
-        """Only the fields where `kept` (f,) is true, with their boxes."""
-        starts = np.r_[0, self.end[:-1]].astype(int)
-        end = np.cumsum(self.end[kept] - starts[kept], dtype=np.int64)
-        pieces = (self.file[a:b] for a, b in zip(starts[kept], self.end[kept], strict=True))
+        """Only the fields where `kept` (f,) is true, with their boxes; no file is read."""
         boxes = kept[self.index]
         return FieldSplit(
             self.name[kept],
-            StoredArray.fill((int(end[-1]) if len(end) else 0,), np.uint8, pieces),
-            end,
+            self.file,
+            self.end[kept],
             self.box[boxes],
             self.label[boxes],
             (np.cumsum(kept) - 1)[self.index[boxes]],
             self.lab[kept],
             self.complete[kept],
+            self.start[kept],
         )
 
     def read(self, labels: Sequence[str]) -> Iterator[AnnotatedField]:
@@ -135,7 +141,7 @@ class FieldSplit(NamedTuple):
         order = np.argsort(self.index, kind="stable")
         starts = np.searchsorted(self.index[order], np.arange(len(self.name) + 1))
         for i, (name, start, end) in enumerate(
-            zip(self.name.tolist(), [0, *self.end], self.end, strict=False)
+            zip(self.name.tolist(), self.start, self.end, strict=True)
         ):
             mine = order[starts[i] : starts[i + 1]]
             mine = mine[code[mine] >= 0]
@@ -153,24 +159,33 @@ class Archive(NamedTuple):
     fields: dict[str, FieldSplit]
     classes: list[str]
     metadata: dict[str, Any]
-    digest: str  # SHA-256 of the file
+    digest: str  # SHA-256 of the file, or of what the directories of its parts say
 
 
-def load_archive(path: Path, wanted: Sequence[str]) -> Archive:
+def load_archive(path: Path, wanted: Sequence[str], share: Share | None = None) -> Archive:
     """Read the wanted splits of an archive, all its parts where it is in several (see `parts`).
 
-    Raises UserError as `load_part` does, and where a part is missing or of another run.
+    `share`: of the parts, whose training pixels are wanted; those of the others are absent, if
+    there are as many parts as shares. Raises UserError as `load_part` does, and where a part is
+    missing or of another run.
     """
     from hematovision.joined import join_archives
 
     files = find_parts(path) or [path]
-    loaded = [load_part(file, wanted) for file in files]
-    return loaded[0] if len(files) == 1 else join_archives(path, loaded)
+    if len(files) == 1:
+        return load_part(files[0], wanted)
+    all_of_them = share is None or len(files) < share.count
+    return join_archives(path, [
+        load_part(file, wanted, all_of_them or k % share.count == share.number - 1, alone=False)
+        for k, file in enumerate(files)
+    ])  # fmt: skip
 
 
-def load_part(path: Path, wanted: Sequence[str]) -> Archive:
+def load_part(path: Path, wanted: Sequence[str], train: bool = True, alone: bool = True) -> Archive:
     """Read the wanted splits of one file; crops, as the uint8 that they were cut as, and image
-    files stay on the disk.
+    files stay on the disk. Without `train` those of this split aren't read.
+
+    `alone`: the digest is the file's own, for which all of it is read.
 
     Raises UserError where the file is missing, damaged, or not one of our archives.
     """
@@ -182,12 +197,11 @@ def load_part(path: Path, wanted: Sequence[str]) -> Archive:
     try:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open_regular(path, "archive"))
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            digest = digest_file(file) if alone else ""
             if not zipfile.is_zipfile(file):
                 raise ValueError("it is no .npz file")
             check_members(file)
+            digest = digest or digest_directory(file)
             file.seek(0)
             archive = stack.enter_context(np.load(file, allow_pickle=False))
             metadata = json.loads(str(archive["metadata"]))
@@ -196,23 +210,46 @@ def load_part(path: Path, wanted: Sequence[str]) -> Archive:
             for name in wanted:
                 columns = [archive[f"{c}_{name}"] for c in ("y", "label", "source", "box")]
                 lab = read_lab(archive, f"lab_{name}", len(columns[0]))
-                crops = store_crops(archive, f"X_{name}", metadata["image_size"])
+                held = train or name != "train"
+                crops = store_crops(archive, f"X_{name}", metadata["image_size"], held)
                 check_split(name, len(crops), columns, lab, len(classes))
                 splits[name] = Split(crops, *columns, lab)
-                columns = [read_column(archive, f"{c}_{name}") for c in FieldSplit.KEYS]
+                columns = [read_column(archive, f"{c}_{name}", held) for c in FieldSplit.KEYS]
                 lab = read_lab(archive, f"field_lab_{name}", len(columns[0]))
                 complete = read_complete(archive, name)
                 check_fields(name, columns, lab, complete)
-                fields[name] = FieldSplit(*columns, lab, complete)
+                fields[name] = FieldSplit(*columns, lab, complete, find_starts(columns[2]))
     except KeyError as error:
         raise UserError(f"{path}: it holds no {error}; {hint}") from None
     except BAD as error:
         raise UserError(f"{path}: not a readable archive ({error}); {hint}") from None
-    return Archive(splits, fields, classes, metadata, digest.hexdigest())
+    return Archive(splits, fields, classes, metadata, digest)
 
 
-def store_crops(archive: np.lib.npyio.NpzFile, key: str, size: int) -> StoredArray:
-    """The crops (n, size, size, 3) under `key`, as the uint8 that they were cut as."""
+def digest_file(file: BinaryIO) -> str:
+    """SHA-256 of a file, read from where it stands."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_directory(file: BinaryIO) -> str:
+    """SHA-256 of what a zip file's directory says: names, sizes and checksums; the rest isn't
+    read."""
+    with zipfile.ZipFile(file) as members:
+        told = [(m.filename, m.file_size, m.CRC) for m in members.infolist()]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def find_starts(end: np.ndarray) -> np.ndarray:
+    """Where pieces start that are stored end to end, (f,), from where each ends (f,)."""
+    return np.r_[0, end[:-1]].astype(np.int64)[: len(end)]
+
+
+def store_crops(archive: np.lib.npyio.NpzFile, key: str, size: int, held: bool) -> StoredArray:
+    """The crops (n, size, size, 3) under `key`, as the uint8 that they were cut as; unless `held`,
+    absent."""
 
     def unscale(member: Member) -> Iterator[np.ndarray]:
         for crops in member.rows:
@@ -221,15 +258,20 @@ def store_crops(archive: np.lib.npyio.NpzFile, key: str, size: int) -> StoredArr
 
     def store(member: Member) -> StoredArray:
         check_crops(key, member.shape, member.kind, size)
+        if not held:
+            return AbsentArray(member.shape, np.uint8)
         return StoredArray.fill(member.shape, np.uint8, unscale(member))
 
     return store_member(archive, key, store)
 
 
-def read_column(archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray | StoredArray:
-    """What is under `key`; the image files themselves stay on the disk."""
+def read_column(archive: np.lib.npyio.NpzFile, key: str, held: bool) -> np.ndarray | StoredArray:
+    """What is under `key`; the image files themselves stay on the disk, or, unless `held`, are
+    absent."""
     if not key.startswith("field_file_"):
         return archive[key]
+    if not held:
+        return store_member(archive, key, lambda m: AbsentArray(m.shape, m.kind))
     return store_member(archive, key, lambda m: StoredArray.fill(m.shape, m.kind, m.rows))
 
 

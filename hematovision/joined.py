@@ -11,7 +11,7 @@ import numpy as np
 
 from hematovision.archive import Archive, FieldSplit, Split
 from hematovision.console import UserError
-from hematovision.parts import join_metadata
+from hematovision.parts import Share, join_metadata
 from hematovision.stored import StoredArray
 
 
@@ -38,7 +38,7 @@ class JoinedArray(StoredArray):
             ends = zip(self._parts, self._starts, strict=False)
             found = [part[max(start - at, 0) : stop - at]
                      for part, at in ends if at < stop and start < at + len(part)]  # fmt: skip
-            return np.concatenate(found or [self._parts[0][:0]])
+            return np.concatenate(found or [np.empty((0, *self.shape[1:]), self.dtype)])
         rows = np.arange(len(self)) if self._rows is None else self._rows
         rows = rows[index]
         if np.ndim(rows) == 0:
@@ -52,6 +52,13 @@ class JoinedArray(StoredArray):
             mine = home == k
             found[mine] = self._parts[k][rows[mine] - self._starts[k]]
         return found
+
+    def holds(self, rows: np.ndarray) -> np.ndarray:
+        """Which of some rows (k,), by index, are here to be read: (k,) bool."""
+        rows = rows if self._rows is None else self._rows[rows]
+        home = np.searchsorted(self._starts, rows, side="right") - 1
+        held = np.array([bool(part.holds(np.zeros(1, int))[0]) for part in self._parts])
+        return held[home]
 
     def pick(self, kept: np.ndarray) -> JoinedArray:
         """The rows by index or mask (n,), unread."""
@@ -73,6 +80,19 @@ def join_archives(path: Path, parts: Sequence[Archive]) -> Archive:
     return Archive(splits, fields, parts[0].classes, metadata, digest)
 
 
+def find_own(fields: FieldSplit, share: Share) -> np.ndarray:
+    """Which fields (f,) bool are a worker's own: those of the parts that it has read, or, where it
+    has read all, every so many-th. UserError where there are none."""
+    own = fields.file.holds(fields.start)
+    if own.all():
+        own = np.arange(len(fields.name)) % share.count == share.number - 1
+    if not own.any():
+        raise UserError(
+            f"{len(fields.name)} training fields are too few for {share.count} workers to share"
+        )
+    return own
+
+
 def join_splits(parts: Sequence[Split]) -> Split:
     """The crops of several parts, in order."""
     return Split(*(join_rows(columns) for columns in zip(*parts, strict=True)))
@@ -83,7 +103,9 @@ def join_fields(parts: Sequence[FieldSplit]) -> FieldSplit:
     columns = {key: [getattr(p, key) for p in parts] for key in FieldSplit._fields}
     bytes_before = np.cumsum([0, *(p.end[-1] if len(p.end) else 0 for p in parts)])
     fields_before = np.cumsum([0, *(len(p.name) for p in parts)])
-    columns["end"] = [p.end + n for p, n in zip(parts, bytes_before, strict=False)]
+    for key in ("start", "end"):
+        moved = zip(columns[key], bytes_before, strict=False)
+        columns[key] = [column + n for column, n in moved]
     columns["index"] = [p.index + n for p, n in zip(parts, fields_before, strict=False)]
     return FieldSplit(**{key: join_rows(of) for key, of in columns.items()})
 

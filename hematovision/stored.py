@@ -82,10 +82,31 @@ class StoredArray:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
+    def holds(self, rows: np.ndarray) -> np.ndarray:
+        """Which of some rows (k,), by index, are here to be read: (k,) bool."""
+        return np.ones(len(rows), bool)
+
     def pick(self, kept: np.ndarray) -> StoredArray:
         """The rows by index or mask (n,), unread."""
         rows = np.arange(len(self)) if self._rows is None else self._rows
         return StoredArray(self._file, self._stored, self.dtype, rows[kept])
+
+
+class AbsentArray(StoredArray):
+    """An array of which the shape is known only: its rows are on another machine."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self._stored, self._rows, self.dtype = shape, None, np.dtype(dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        raise LookupError("these rows are on another machine")
+
+    def holds(self, rows: np.ndarray) -> np.ndarray:
+        return np.zeros(len(rows), bool)
+
+    def pick(self, kept: np.ndarray) -> AbsentArray:
+        count = len(np.arange(len(self))[kept])
+        return AbsentArray((count, *self.shape[1:]), self.dtype)
 
 
 def store_member(

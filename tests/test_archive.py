@@ -13,7 +13,6 @@ from drawing import LABELS
 
 from hematovision.annotations import read_annotations
 from hematovision.archive import find_seen_fields, leave_out, load_archive
-from hematovision.archive_schema import check_fields
 from hematovision.console import UserError
 from hematovision.images import scale_pixels
 
@@ -100,10 +99,8 @@ def test_a_laboratory_is_left_out_with_its_crops_fields_and_classes(two_labs: Pa
         assert [rest.classes[k] for k in split.y] == split.label.tolist()
         assert rest.metadata["field_sha256"][name].keys() == set(rest.fields[name].name)
         assert rest.metadata["counts"][name]["RBC"] == (split.label == "RBC").sum()
-        columns = [
-            getattr(rest.fields[name], k) for k in ("name", "file", "end", "box", "label", "index")
-        ]
-        check_fields(name, columns, rest.fields[name].lab, rest.fields[name].complete)
+        starts, ends = rest.fields[name].start, rest.fields[name].end
+        assert (starts < ends).all() and (starts[1:] >= ends[:-1]).all()
         before = {f.name: f for f in whole.fields[name].read(LABELS)}
         for field in rest.fields[name].read(LABELS):
             assert bytes(field.data) == bytes(before[field.name].data)

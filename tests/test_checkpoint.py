@@ -15,6 +15,7 @@ from hematovision.classifier import Classifier
 from hematovision.detector import Detector
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.training_field import TrainingField, pack_found, unpack_found
+from hematovision.training.workers import Workers
 
 
 class Variable:
@@ -41,6 +42,32 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert (reached.extra["box"] == np.eye(2)).all()
     assert again[0].value.tolist() == [1, 2] and again[1].value == 7
     saved.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["as it was", "absent", "of another run"])
+def test_each_worker_finds_its_own_beside_the_chiefs(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be(index: int) -> None:
+        monkeypatch.setattr(
+            "hematovision.training.checkpoint.here", lambda: Workers(None, index, 2)
+        )
+
+    run = {"seed": 1}
+    for index in (1, 0):
+        be(index)
+        mine = {"seed": 2} if why == "of another run" and index else run
+        Checkpoint(tmp_path, mine, False).save("fields", 3, [Variable(7.0 + index)], [], box=index)
+    be(1)
+    if why == "absent":
+        (tmp_path / "unfinished_fields_worker_1.npz").unlink()
+    variable = Variable(0.0)
+    reached = Checkpoint(tmp_path, run, True).load("fields", [variable])
+    assert reached is not None and (reached.epoch, variable.value) == (3, 7)
+    assert reached.extra == ({"box": 1} if why == "as it was" else {})
+    be(0)
+    Checkpoint(tmp_path, run, True).clear()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -133,7 +133,7 @@ def test_an_epoch_is_drawn_some_crops_at_a_time(
     split = make_split(["RBC", "WBC"] * 100)
     _, members, _ = encode_annotated(split, split)
     network = SimpleNamespace(frozen=lambda crops: crops.mean(axis=(1, 2, 3)))
-    parts = [part for part, *_ in draw_epoch(network, split, members, [3])]
+    parts = list(draw_epoch(network, split, members, 200, [3]))
     assert len(parts) == -(-200 // at_a_time)
     for part in parts:
         strange = part.targets["novelty"][:, 0] == 1

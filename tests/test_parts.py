@@ -15,7 +15,7 @@ import hematovision.dataset
 from hematovision.archive import SPLITS, load_archive
 from hematovision.console import UserError
 from hematovision.field import Field, Mask
-from hematovision.joined import JoinedArray
+from hematovision.joined import JoinedArray, find_own
 from hematovision.parts import Share, deal_parts, find_parts, list_shares, parse_share
 from hematovision.stored import StoredArray
 
@@ -234,3 +234,35 @@ def test_arrays_of_several_files_are_read_as_one() -> None:
         assert (joined.pick(order)[index] == whole[order][index]).all()
         assert (joined.pick(mask).pick(slice(2, 5))[:] == whole[mask][2:5]).all()
     assert (np.array([*joined]) == whole).all() and (np.asarray(joined) == whole).all()
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_workers_train_on_shares_of_their_own_which_are_all_of_it(
+    parts: int, voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    """Of an archive in parts each reads some; of a single one, or of too few, all, and draws from
+    every so many-th field. What isn't for training is the same for all."""
+    make(run, voc_dataset(12), tmp_path / "a.npz", *(["--shards", parts] if parts > 1 else []))
+    whole = load_archive(tmp_path / "a.npz", ["train", "val"])
+    fields, crops = whole.fields["train"], whole.splits["train"]
+    taken: list[str] = []
+    for number in (1, 2):
+        share = Share(number, 2)
+        archive = load_archive(tmp_path / "a.npz", ["train", "val"], share)
+        assert archive.digest == whole.digest and archive.metadata == whole.metadata
+        assert (archive.splits["train"].label == crops.label).all()
+        assert (archive.splits["val"].X[:] == whole.splits["val"].X[:]).all()
+        own = find_own(archive.fields["train"], share)
+        mine = np.isin(crops.source, fields.name[own])
+        assert (archive.splits["train"].pick(mine).X[:] == crops.X[mine]).all()
+        files = [bytes(f.data) for f in archive.fields["train"].select(own).read(["RBC"])]
+        assert files == [bytes(f.data) for f in fields.select(own).read(["RBC"])]
+        if parts > 1 and not mine.all():
+            with pytest.raises(LookupError, match="on another machine"):
+                archive.splits["train"].pick(~mine).X[:]
+        taken += fields.name[own].tolist()
+    assert sorted(taken) == sorted(fields.name.tolist())
+    some = Share(1, 99)
+    with pytest.raises(UserError, match="too few for 99 workers"):
+        find_own(load_archive(tmp_path / "a.npz", ["val"], some).fields["val"].select(
+            np.zeros(len(whole.fields["val"].name), bool)), some)  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawing import LABELS, Box, draw_field
 
-from hematovision.archive import FieldSplit
+from hematovision.archive import FieldSplit, find_starts
 from hematovision.training.training_field import measure_typical, prepare_fields
 
 
@@ -27,6 +27,7 @@ def pack(fields: list[tuple[str, str, list[Box]]]) -> FieldSplit:
         np.array([row[0] for row in rows]),
         np.array([lab for lab, *_ in fields]),
         np.array([complete for _, complete, _ in fields]),
+        find_starts(np.cumsum([len(f) for f in files])),
     )
 
 

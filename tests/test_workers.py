@@ -14,7 +14,7 @@ import pytest
 
 from hematovision.console import UserError
 from hematovision.training.crop_steps import share_out
-from hematovision.training.workers import ALONE, Workers, here
+from hematovision.training.workers import ALONE, here
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -49,16 +49,20 @@ def start(
 
 
 def test_two_workers_lose_what_one_process_loses() -> None:
-    """In both networks, to floating-point noise, however the last batch is filled."""
+    """In both networks, of the same batches, to floating-point noise, however the last batch is
+    filled; and so do two devices of one process."""
     alone = start(1, [WORKER])
     both = start(2, [WORKER], [WORKER])
+    devices = start(1, [WORKER, "--devices"])
     told = []
-    for process in (*alone, *both):
+    for process in (*alone, *both, *devices):
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
         told.append(json.loads(out))
     assert told[1] == told[2]
-    assert np.allclose(told[0], told[1], rtol=1e-5, atol=1e-6), np.subtract(told[0], told[1])
+    for several in (told[1], told[3]):
+        assert np.allclose(told[0], several, rtol=1e-5, atol=1e-6), np.subtract(told[0], several)
+        assert told[0] != several  # they did add up otherwise
 
 
 def test_a_worker_that_dies_ends_the_others_with_one_line() -> None:
@@ -72,18 +76,13 @@ def test_a_worker_that_dies_ends_the_others_with_one_line() -> None:
     assert "--resume" in error
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_the_shares_of_all_workers_are_the_batches(count: int) -> None:
-    of_each = [share_out(75, 16, Workers(None, k, count), [3]) for k in range(count)]
-    alone = share_out(75, 16, ALONE, [3])
-    seen: list[int] = []
-    for step in range(5):
-        weights = np.concatenate([s.weight[step] for s in of_each])
-        rows = np.concatenate([s.rows[step] for s in of_each])[weights > 0]
-        assert sorted(rows) == sorted(alone.rows[step][alone.weight[step] > 0])
-        assert weights.mean() == pytest.approx(1)
-        seen += rows.tolist()
-    assert sorted(seen) == list(range(75))
+def test_a_share_is_all_of_its_rows_each_counted_once() -> None:
+    shares = share_out(75, 16, [3])
+    assert shares.rows.shape == shares.weight.shape == (5, 16)
+    counted = shares.rows[shares.weight > 0]
+    assert sorted(counted) == list(range(75))
+    assert counted.tolist() != list(range(75))
+    assert shares.weight.mean(axis=1) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +111,4 @@ def test_a_cluster_of_one_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None
         here.cache_clear()
         assert here() is ALONE
     assert (ALONE.total(np.arange(3)) == [0, 1, 2]).all()
-    assert list(ALONE.share(range(8))) == list(range(8))
+    assert (ALONE.replicas, ALONE.cut(9), ALONE.mark) == (1, 9, [])

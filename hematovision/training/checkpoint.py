@@ -13,7 +13,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,13 @@ class Reached(NamedTuple):
     extra: dict[str, np.ndarray]  # what the caller kept beside the variables
 
 
+def read_extra(file: Mapping[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
+    """What a caller kept beside the variables; nothing, where it is of another run."""
+    if json.loads(str(file["about"]))["run"] != run:
+        return {}
+    return {k[6:]: file[k] for k in file if k.startswith("extra_")}
+
+
 class Checkpoint:
     """The checkpoints of one run, beside its model; `resume`: whether those of before count."""
 
@@ -42,8 +49,10 @@ class Checkpoint:
         self._run = hashlib.sha256(told.encode()).hexdigest()
         self._folder, self._resume = folder, resume
 
-    def _path(self, phase: str) -> Path:
-        return self._folder / f"unfinished_{phase}.npz"
+    def _path(self, phase: str, index: int = 0) -> Path:
+        """Where a phase is kept; by a worker that isn't the chief, only what it has of its own."""
+        ending = f"_worker_{index}" if index else ""
+        return self._folder / f"unfinished_{phase}{ending}.npz"
 
     def save(
         self,
@@ -54,13 +63,14 @@ class Checkpoint:
         **extra: np.ndarray,
     ) -> None:
         """Keep what a phase has reached, whole or as it was before; of several workers the chief
-        does."""
-        if not here().is_chief:
+        keeps the variables, each its own `extra`."""
+        index = here().index
+        if index and not extra:
             return
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(variables)}
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(() if index else variables)}
         arrays |= {f"extra_{name}": array for name, array in extra.items()}
         about = {"run": self._run, "epoch": epoch, "history": list(history)}
-        with written_whole(self._path(phase)) as temporary, open(temporary, "wb") as file:
+        with written_whole(self._path(phase, index)) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
     def load(self, phase: str, variables: Sequence[Any]) -> Reached | None:
@@ -69,11 +79,17 @@ class Checkpoint:
         path = self._path(phase)
         if not self._resume or not path.is_file():
             return None
+        own = self._path(phase, here().index)
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 values = [file[f"variable_{i}"] for i in range(len(variables))]
-                extra = {k[6:]: file[k] for k in file.files if k.startswith("extra_")}
+                extra = read_extra(file, self._run)
+            if own != path:
+                extra = {}
+                if own.is_file():
+                    with np.load(own, allow_pickle=False) as file:
+                        extra = read_extra(file, self._run)
             same = about["run"] == self._run and all(
                 tuple(v.shape) == value.shape for v, value in zip(variables, values, strict=True)
             )

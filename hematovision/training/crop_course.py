@@ -29,6 +29,7 @@ from hematovision.training.crop_fit import (
     say_epoch,
 )
 from hematovision.training.crop_network import CropNetwork, build_crop_network, merge_leaves
+from hematovision.training.precision import mixed_precision
 from hematovision.training.shrinkage import blend, read_values, restore
 from hematovision.training.start import (
     KnownModel,
@@ -49,8 +50,9 @@ class Crops(NamedTuple):
     """The crops of an archive as the network is fitted on them."""
 
     leaves: list[str]
-    train: Split
+    train: Split  # of several workers, this one's
     members: np.ndarray  # (n, leaves) bool, which leaves each may show
+    count: int  # training crops of all workers
     val: Split
     val_members: np.ndarray
 
@@ -60,9 +62,14 @@ class Crops(NamedTuple):
             self.leaves,
             self.train.pick(train),
             self.members[train],
+            int(train.sum()),
             self.val.pick(val),
             self.val_members[val],
         )
+
+    def keep(self, own: np.ndarray) -> Crops:
+        """Of the training crops only this worker's own, where a mask (n,) is true."""
+        return self._replace(train=self.train.pick(own), members=self.members[own])
 
 
 class CropFit(NamedTuple):
@@ -84,7 +91,7 @@ def pack_crops(train: Split, val: Split, model: KnownModel | None) -> Crops:
         chosen = np.random.default_rng(0).permutation(len(val.y))[:MOST_VALIDATED]
         val = val.pick(np.sort(chosen))
     leaves, members, val_members = encode_annotated(train, val, model.leaves if model else ())
-    return Crops(leaves, train, members, val, val_members)
+    return Crops(leaves, train, members, len(train.y), val, val_members)
 
 
 def choose_epochs(asked: int | None, crops: int, model: KnownModel | None) -> tuple[int, int]:
@@ -183,9 +190,11 @@ def fit_once(
     rate = RATE if model is None else KNOWN_RATE
     again = np.tile(np.arange(len(crops.members)), repeats)
     shown = crops.train if repeats == 1 else crops.train.pick(again)
-    history += fine_tune(
-        network, shown, crops.members[again], validate, epochs, seed, checkpoint, rate, phase
-    )
+    with mixed_precision(network.trainer, kept=(network.head.name, network.novelty.name)):
+        history += fine_tune(
+            network, shown, crops.members[again], repeats * crops.count, validate, epochs, seed,
+            checkpoint, rate, phase,
+        )  # fmt: skip
     if model is not None:
         blend(network.trainer.trainable_variables, before)
     return history

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.console import progress, say
+from hematovision.console import progress, run_ahead, say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crop_network import CropNetwork, pool_maps
-from hematovision.training.crop_steps import Shares, fit_shares, make_crop_step, share_out
+from hematovision.training.crop_steps import fit_shares, make_crop_step, share_out
 from hematovision.training.strangers import draw_strangers
 from hematovision.training.views import draw_views
-from hematovision.training.workers import ALONE, Workers, here
+from hematovision.training.workers import here
 
 BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
@@ -150,26 +151,21 @@ class Part(NamedTuple):
 
 
 def draw_epoch(
-    network: CropNetwork,
-    split: Split,
-    members: np.ndarray,
-    seed: Sequence[int],
-    workers: Workers = ALONE,
-) -> Iterator[tuple[Part, Shares, np.ndarray]]:
-    """What one epoch learns from, MOST_DRAWN crops at a time, so that memory doesn't grow with
-    their number: drawn evenly, in new views, with strangers between them.
+    network: CropNetwork, split: Split, members: np.ndarray, count: int, seed: Sequence[int]
+) -> Iterator[Part]:
+    """What one epoch learns from, MOST_DRAWN of `count` crops at a time, so that memory doesn't
+    grow with their number: drawn evenly, in new views, with strangers between them.
 
-    With each part this worker's shares of its batches, and which rows of the part were drawn.
+    While one part is learnt from, the next is drawn.
     """
-    rng = np.random.default_rng([*seed, 0])
-    chosen = draw_evenly(split, len(split.y), rng)
-    for number, start in enumerate(range(0, len(chosen), MOST_DRAWN)):
-        part = chosen[start : start + MOST_DRAWN]
-        of_part = [*seed, *([number] if number else [])]
-        total = len(part) + int(len(part) * STRANGERS)
-        shares = share_out(total, BATCH, workers, [*of_part, 8])
-        rows = np.arange(total) if workers.count == 1 else np.unique(shares.rows)
-        yield draw_part(network, split, members, part, of_part, rows), shares, rows
+    chosen = draw_evenly(split, count, np.random.default_rng([*seed, 0]))
+
+    def draw(number: int) -> Part:
+        part = chosen[number * MOST_DRAWN : (number + 1) * MOST_DRAWN]
+        return draw_part(network, split, members, part, [*seed, *([number] if number else [])])
+
+    with ThreadPoolExecutor(1) as pool:
+        yield from run_ahead(pool, draw, range(-(-count // MOST_DRAWN)), 1)
 
 
 def draw_part(
@@ -178,24 +174,20 @@ def draw_part(
     members: np.ndarray,
     chosen: np.ndarray,
     seed: Sequence[int],
-    rows: np.ndarray | None = None,
 ) -> Part:
-    """Activations of the chosen crops, in new views, and of strangers; only of `rows`, sorted,
-    where these are given.
+    """Activations of the chosen crops, in new views, and of strangers.
 
     Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
     """
     count = int(len(chosen) * STRANGERS)
-    rows = np.arange(len(chosen) + count) if rows is None else rows
     plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
-    places, strange = rows[rows < len(chosen)], rows[rows >= len(chosen)] - len(chosen)
     parts, start = [], 0
-    for views in draw_views(split, chosen[places], [*seed, 1], places):
-        drawn = places[start : start + len(views)]
-        views[plain[drawn]] = split.X[chosen[drawn[plain[drawn]]]]
+    for views in draw_views(split, chosen, [*seed, 1]):
+        kept = plain[start : start + len(views)]
+        views[kept] = split.X[chosen[start : start + len(views)][kept]]
         parts.append(network.frozen(views))
         start += len(views)
-    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2], strange)]
+    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
     is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
     is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
@@ -207,11 +199,7 @@ def draw_part(
         "logits": 1 - is_strange,
         "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
     }
-    return Part(
-        np.concatenate(parts),
-        {name: column[rows] for name, column in targets.items()},
-        {name: column[rows] for name, column in weights.items()},
-    )
+    return Part(np.concatenate(parts), targets, weights)
 
 
 def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
@@ -230,6 +218,7 @@ def fine_tune(
     network: CropNetwork,
     split: Split,
     members: np.ndarray,
+    count: int,
     validate: Callable[[], dict[str, float]],
     epochs: int,
     seed: int,
@@ -237,7 +226,8 @@ def fine_tune(
     peak: float = RATE,
     phase: str = "crops",
 ) -> list[dict[str, Any]]:
-    """Fit upper blocks and heads, on new views each epoch; returns the history.
+    """Fit upper blocks and heads, on new views of `count` crops each epoch, of several workers each
+    on its share; returns the history.
 
     Adam with a short warm-up to `peak` and a cosine down to nothing. Nothing is chosen by the
     validation split here: the last epoch is the result. In the end the weights are rounded to half
@@ -245,7 +235,7 @@ def fine_tune(
     """
     import keras
 
-    steps = epochs * -(-(len(members) + int(len(members) * STRANGERS)) // BATCH)
+    steps = epochs * -(-(count + int(count * STRANGERS)) // BATCH)
     warmup = steps // 12
     rate = keras.optimizers.schedules.CosineDecay(
         peak / 20, max(1, steps - warmup), alpha=0.01, warmup_target=peak, warmup_steps=warmup
@@ -260,7 +250,7 @@ def fine_tune(
     )
     workers = here()
     step = None
-    if workers.count > 1:
+    if workers.replicas > 1:
         step = make_crop_step(network.trainer, workers, marginal_loss, share_right)
     network.trainer.optimizer.build(network.trainer.trainable_variables)
     variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
@@ -273,15 +263,17 @@ def fine_tune(
         keras.utils.set_random_seed(
             int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
         )  # the order within it
-        parts = draw_epoch(network, split, members, [seed, 0, epoch], workers)
-        count = -(-len(split.y) // MOST_DRAWN)
+        of_epoch = [seed, 0, epoch, *workers.mark]
+        parts = draw_epoch(network, split, members, workers.cut(count), of_epoch)
         fitted, share = [], []
-        for part, shares, rows in progress(parts, count, f"fine-tune {epoch}"):
-            fitted.append(
-                fit_part(network, part) if step is None
-                else fit_shares(step, *part, shares, rows)
-            )  # fmt: skip
-            share.append(len(rows))
+        for part in progress(parts, -(-workers.cut(count) // MOST_DRAWN), f"fine-tune {epoch}"):
+            rows = len(part.inputs)
+            if step is None:
+                fitted.append(fit_part(network, part))
+            else:
+                shares = share_out(rows, BATCH // workers.count, [*of_epoch, len(share), 8])
+                fitted.append(fit_shares(step, *part, shares))
+            share.append(rows)
         row = {"phase": "fine-tune", "epoch": epoch}
         row |= {k: float(np.average([r[k] for r in fitted], weights=share))
                 for k in ("loss", "accuracy")}  # fmt: skip

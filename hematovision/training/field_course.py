@@ -38,6 +38,7 @@ from hematovision.training.field_fit import (
 )
 from hematovision.training.field_thresholds import choose_thresholds
 from hematovision.training.field_views import ViewInputs, cut_cells
+from hematovision.training.precision import mixed_precision
 from hematovision.training.shrinkage import blend, read_values, restore, shrink
 from hematovision.training.start import (
     KnownModel,
@@ -47,6 +48,7 @@ from hematovision.training.start import (
     start_field_backbone,
 )
 from hematovision.training.training_field import TrainingField, measure_typical, prepare_fields
+from hematovision.training.workers import here
 
 if TYPE_CHECKING:
     import keras
@@ -134,7 +136,8 @@ class Trainer:
     def __init__(
         self, network: keras.Model, fields: int, epochs: int, repeats: int, known: bool
     ) -> None:
-        """`fields`: how many the last training learns from, `repeats` times in each epoch."""
+        """`fields`: how many the last training learns from, on all workers together, `repeats`
+        times in each epoch."""
         self.network, self._known, self._epochs = network, known, epochs
         self._shown = repeats * fields
         self._steps = epochs * -(-self._shown // BATCH)
@@ -144,43 +147,47 @@ class Trainer:
 
     def fit(
         self, fields: Sequence[TrainingField], typical: np.ndarray, red: np.ndarray, seed: int,
-        checkpoint: Checkpoint, phase: str,
+        checkpoint: Checkpoint, phase: str, shown: int | None = None,
     ) -> tuple[list[TrainingField], list[dict[str, Any]]]:  # fmt: skip
-        """Train on fields, about as many steps whatever their number: the fields with the cells
-        found in them on the way, and the history."""
+        """Train on fields: these with the cells found in them on the way, and the history.
+
+        `shown`: views an epoch, where these are but some of the fields.
+        """
         restore(self._variables, self._start)
         before = read_values(self.network.trainable_variables)
         cells = cut_cells(fields, len(typical), np.random.default_rng([seed, 5]))
         learnt = list(fields)
-        repeats = max(1, round(self._shown / len(learnt)))
         stepper = self._step, self._variables
-        history = fit_field_network(
-            self.network, learnt, ViewInputs(cells, typical, red), self._epochs, seed, checkpoint,
-            stepper, phase, repeats,
-        )  # fmt: skip
+        with mixed_precision(self.network, kept=("heat", "reach")):
+            history = fit_field_network(
+                self.network, learnt, ViewInputs(cells, typical, red), self._epochs, seed,
+                checkpoint, stepper, phase, self._shown if shown is None else shown,
+            )  # fmt: skip
         if self._known:
             blend(self.network.trainable_variables, before)
         return learnt, history
 
 
 def learn_fields(
-    backbone: keras.Model | None, train: FieldSplit, val: FieldSplit, model: KnownModel | None,
-    folds: dict[str, int], epochs: int, repeats: int, seed: int, checkpoint: Checkpoint,
+    backbone: keras.Model | None, train: FieldSplit, own: np.ndarray, val: FieldSplit,
+    model: KnownModel | None, folds: dict[str, int], epochs: int, repeats: int, seed: int,
+    checkpoint: Checkpoint,
 ) -> FieldFit:  # fmt: skip
     """Fit on the train fields, choose thresholds on fields that were not learnt from.
 
-    `backbone`: where no model is gone on from that finds cells already.
+    `backbone`: where no model is gone on from that finds cells already. `own` (f,) bool: the train
+    fields of this worker; without folds it draws from no others.
     """
     known = model if model is not None and model.fields is not None else None
     labels = list_labels(train, known)
     sizes = None
     if known:
         sizes = np.array([known.card["fields"]["typical_side"].get(k, 1.0) for k in labels])
-    fields = prepare_fields(train, labels, sizes)
+    fields = prepare_fields(train.select(own), labels, sizes)
     red = np.array([is_rbc(name) for name in labels])
-    typical = settle_typical(fields, labels, known)
+    typical = here().take_chiefs(settle_typical(fields, labels, known))
     network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
-    trainer = Trainer(network, len(fields), epochs, repeats, known is not None)
+    trainer = Trainer(network, len(own), epochs, repeats, known is not None)
     judge = partial(find_held_out, labels=len(labels))
     exports: list[bytes] = []
     if folds:
@@ -188,7 +195,8 @@ def learn_fields(
         found: list[Cells] = [None] * len(fields)
         for fold in sorted(set(folds.values())):
             learnt = [f for f, k in zip(fields, home, strict=True) if k != fold]
-            trainer.fit(learnt, typical, red, seed, checkpoint, f"fields_{fold}")
+            shown = max(1, round(repeats * len(own) / len(learnt))) * len(learnt)
+            trainer.fit(learnt, typical, red, seed, checkpoint, f"fields_{fold}", shown)
             exports.append(convert(network))
             held = np.flatnonzero(home == fold)
             for i, cells in zip(held, judge(exports[-1], [fields[i] for i in held]), strict=True):

@@ -51,7 +51,7 @@ def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) 
 
     def mix(x: Any, size: int) -> Any:
         x = layers.Conv2D(CHANNELS, size, padding="same", use_bias=not norms)(x)
-        norm = layers.BatchNormalization(momentum=0.97, synchronized=here().count > 1)
+        norm = layers.BatchNormalization(momentum=0.97, synchronized=here().replicas > 1)
         return norm(x) if norms else x
 
     def block(x: Any, size: int) -> Any:
@@ -224,10 +224,10 @@ def fit_field_network(
     checkpoint: Checkpoint,
     stepper: tuple[Callable[..., Any], list[Any]],
     phase: str,
-    repeats: int,
+    shown: int,
 ) -> list[dict[str, Any]]:
-    """Train on `repeats` times as many new views as there are fields each epoch, of every
-    laboratory equally many; the history. Labels anew at each third. `stepper`: what `make_step`
+    """Train on `shown` new views of fields each epoch, of every laboratory equally many, of several
+    workers each on its share; the history. Labels anew at each third. `stepper`: what `make_step`
     made."""
     step, variables = stepper
     anew = {epochs // 3, epochs * 2 // 3} - {0}
@@ -237,23 +237,21 @@ def fit_field_network(
     workers.check_same(reached.epoch if reached else 0, "epochs gone on from")
     workers.follow_chief(variables)
     history = reached.history if reached else []
-    if reached:
+    if reached and reached.extra:
         fields[:] = unpack_found(fields, reached.extra)
     for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
         rng = np.random.default_rng([seed, 4, epoch])
-        order = draw_evenly([f.lab for f in fields], repeats * len(fields), rng)
-        losses = []
-        batches = []
-        for start in range(0, len(order), BATCH):
-            window = int(rng.choice(len(WINDOWS), p=chances))
+        own = np.random.default_rng([seed, 4, epoch, *workers.mark]) if workers.mark else rng
+        order = draw_evenly([f.lab for f in fields], workers.cut(shown), own)
+        losses, batches, mine = [], [], BATCH // workers.count
+        for start in range(0, len(order), mine):
+            window = int(rng.choice(len(WINDOWS), p=chances))  # the same on all workers
             # The last batch is filled up: a batch of another size would be compiled anew.
-            chosen = np.resize(order[start:], min(BATCH, max(len(order), 1)))[:BATCH]
-            chosen = np.resize(chosen, BATCH)
-            batches += workers.share([(fields[i], inputs, window, [seed, epoch, start, n])
-                                      for n, i in enumerate(chosen)])  # fmt: skip
+            chosen = np.resize(order[start:], min(mine, max(len(order), 1)))[:mine]
+            batches += [(fields[i], inputs, window, [seed, epoch, start, n, *workers.mark])
+                        for n, i in enumerate(np.resize(chosen, mine))]  # fmt: skip
         with ThreadPoolExecutor() as pool:
             views = run_ahead(pool, lambda view: draw_view(*view), batches, 2 * BATCH)
-            mine = BATCH // workers.count
             count = len(batches) // mine
             for _ in progress(range(count), count, f"fields, epoch {epoch}"):
                 batch = itertools.islice(views, mine)

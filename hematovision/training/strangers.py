@@ -16,11 +16,8 @@ LETTERS = list("abcdefghijklmnopqrstuvwxyz    ABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 
 
-def draw_strangers(
-    count: int, crops: np.ndarray, seed: Sequence[int], places: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
-    """As many pictures of no cell, SLICE at a time: (s, size, size, 3) uint8, each kind in turn; or
-    only those at some `places` among them.
+def draw_strangers(count: int, crops: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
+    """As many pictures of no cell, SLICE at a time: (s, size, size, 3) uint8, each kind in turn.
 
     `crops` (n, size, size, 3) uint8 are cut into tiles for one of the kinds. Each picture has a
     random generator of its own, so that threads don't change what comes out.
@@ -39,7 +36,7 @@ def draw_strangers(
         return recolour(picture, rng) if rng.random() < 0.3 else picture
 
     with ThreadPoolExecutor() as pool:
-        for indices in slices(np.arange(count) if places is None else places):
+        for indices in slices(np.arange(count)):
             yield np.stack(list(pool.map(draw, indices.tolist())))
 
 

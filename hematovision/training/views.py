@@ -244,13 +244,9 @@ def turn(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(crop, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
 
 
-def draw_views(
-    split: Split, chosen: np.ndarray, seed: Sequence[int], places: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
+def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
     """A new view of each chosen crop (n,), in that order and SLICE at a time:
     (s, size, size, 3) uint8.
-
-    `places` (n,): where each stands among all that are drawn of, where these are only some.
 
     Each has a random generator of its own, so that threads don't change what comes out.
     """
@@ -259,9 +255,8 @@ def draw_views(
         rng = np.random.default_rng([*seed, place])
         return augment(split.X[i], split.box[i], split.label[i], rng)
 
-    places = np.arange(len(chosen)) if places is None else places
     with ThreadPoolExecutor() as pool:
-        for at, of in zip(slices(places), slices(chosen), strict=True):
+        for at, of in zip(slices(np.arange(len(chosen))), slices(chosen), strict=True):
             yield np.stack(list(pool.map(draw, at.tolist(), of.tolist())))
 
 

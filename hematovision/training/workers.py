@@ -1,13 +1,14 @@
-"""Workers: one training on several machines, each of which learns from its share of every batch.
+"""Workers: one training on several machines or GPUs, each of which takes its share of every batch.
 
     here()                      # this process: alone, or a worker of the cluster in TF_CONFIG
-    step = here().compile(local)        # local(...) on each worker; in it, `add` sums over all
+    step = here().compile(local)        # local(...) on each device; in it, `add` sums over all
     here().total(array)                 # a NumPy array summed over all workers
 
-TensorFlow's MultiWorkerMirroredStrategy carries the sums. Each worker holds the whole network and
-takes the same step, so that all stay alike to the bit, and the chief alone writes. TF_CONFIG is
-what every cluster manager sets: {"cluster": {"worker": ["host:port", ...]}, "task": {"type":
-"worker", "index": 0}}.
+A worker is a process; with several GPUs it has several devices, each with an equal part of its
+rows. TensorFlow's MirroredStrategy and MultiWorkerMirroredStrategy carry the sums. Each worker
+holds the whole network and takes the same step, so that all stay alike to the bit, and the chief
+alone writes. TF_CONFIG is what every cluster manager sets: {"cluster": {"worker": ["host:port",
+...]}, "task": {"type": "worker", "index": 0}}.
 """
 
 from __future__ import annotations
@@ -20,29 +21,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.console import UserError, say
+from hematovision.console import UserError, quiet_stderr, say
+from hematovision.parts import Share
 
-MOST = 8  # workers: so many views are in a batch of fields
+MOST = 8  # devices of all workers together: so many views are in a batch of fields
 
 
 class Workers(NamedTuple):
     """Who takes part in a training, and which of them this process is."""
 
-    strategy: Any  # tf.distribute's, or None where there is but one worker
+    strategy: Any  # tf.distribute's, or None where there is but one device
     index: int
     count: int
+    devices: int = 1  # of this worker, and of each other
 
     @property
     def is_chief(self) -> bool:
         return self.index == 0
 
-    def share(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """This worker's rows of a batch, which `count` divides."""
-        size = len(rows) // self.count
-        return rows[self.index * size : (self.index + 1) * size]
+    @property
+    def mark(self) -> list[int]:
+        """What makes a seed this worker's own; nothing, where there is but one."""
+        return [self.index] if self.count > 1 else []
+
+    def cut(self, total: int) -> int:
+        """How many of `total` each worker takes, so that all take as many steps."""
+        return -(-total // self.count)
+
+    @property
+    def replicas(self) -> int:
+        """Devices of all workers together."""
+        return self.count * self.devices
 
     def add(self, values: Any) -> Any:
-        """Tensors summed over all workers; within what `compile` was given."""
+        """Tensors summed over all devices; within what `compile` was given."""
         if self.strategy is None:
             return values
         import tensorflow as tf
@@ -51,7 +63,8 @@ class Workers(NamedTuple):
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
     def compile(self, local: Callable[..., Any]) -> Callable[..., Any]:
-        """A graph of `local`, which all workers go through together.
+        """A graph of `local`, which all devices go through together, each with its part of the rows
+        of this worker's values; what comes of it must be the same on all.
 
         Calling it raises UserError where another worker is gone.
         """
@@ -64,11 +77,29 @@ class Workers(NamedTuple):
         def together(*values: Any) -> Any:
             return self.strategy.run(local, values)
 
+        def deal(rows: Any) -> Any:
+            size = len(rows) // self.devices
+            first = self.index * self.devices
+
+            def part(context: Any) -> Any:
+                at = context.replica_id_in_sync_group - first
+                return tf.constant(rows[at * size : (at + 1) * size])
+
+            return self.strategy.experimental_distribute_values_from_function(part)
+
+        def first_of(value: Any) -> Any:
+            return self.strategy.experimental_local_results(value)[0]
+
         @functools.wraps(local)
         def guarded(*values: Any) -> Any:
             try:
-                return together(*values)
+                if self.devices == 1:
+                    return together(*values)
+                found = together(*tf.nest.map_structure(deal, values))
+                return tf.nest.map_structure(first_of, found)
             except tf.errors.OpError as error:
+                if self.count == 1:
+                    raise
                 raise UserError(
                     f"worker {self.index} of {self.count}: another worker is gone "
                     f"({type(error).__name__}); start all of them again with --resume"
@@ -78,11 +109,22 @@ class Workers(NamedTuple):
 
     def total(self, array: np.ndarray) -> np.ndarray:
         """An array (...) of numbers summed over all workers, float64."""
-        if self.strategy is None:
+        if self.count == 1:
             return np.asarray(array, np.float64)
         import tensorflow as tf
 
-        return self.compile(self.add)(tf.constant(array, tf.float64)).numpy()
+        # Each device adds a row; only the first of a worker's has something in it.
+        rows = np.zeros((self.devices, *np.shape(array)))
+        rows[0] = array
+
+        def add_row(row: Any) -> Any:
+            return self.add(row[0])
+
+        return self.compile(add_row)(tf.constant(rows)).numpy()
+
+    def take_chiefs(self, array: np.ndarray) -> np.ndarray:
+        """The chief's numbers (...), float64, in place of this worker's."""
+        return self.total(array if self.is_chief else np.zeros_like(array))
 
     def follow_chief(self, variables: Sequence[Any]) -> None:
         """Set float variables to the chief's values: machines may differ in their last bits."""
@@ -90,7 +132,7 @@ class Workers(NamedTuple):
             return
         values = [variable.numpy() for variable in variables]
         flat = np.concatenate([value.astype(np.float64).ravel() for value in values])
-        flat = self.total(flat if self.is_chief else np.zeros_like(flat))
+        flat = self.take_chiefs(flat)
         ends = np.cumsum([value.size for value in values])
         for variable, value, new in zip(variables, values, np.split(flat, ends[:-1]), strict=True):
             variable.assign(new.reshape(value.shape).astype(value.dtype))
@@ -112,15 +154,15 @@ class Workers(NamedTuple):
 ALONE = Workers(None, 0, 1)
 
 
-@functools.cache
-def here() -> Workers:
-    """This process among the workers; to be called first when TensorFlow has just started.
+def read_cluster() -> tuple[int, list[str]]:
+    """The index of this process among the workers, and the addresses of all, from TF_CONFIG; where
+    there is none, (0, [""]).
 
-    Raises UserError where TF_CONFIG describes no cluster that can be trained on.
+    Raises UserError where it describes no cluster that can be trained on.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
-        return ALONE
+        return 0, [""]
     try:
         config = json.loads(text)
         addresses, task = config["cluster"]["worker"], config["task"]
@@ -132,10 +174,42 @@ def here() -> Workers:
             f'TF_CONFIG: not understood ({error}); wants {{"cluster": {{"worker": '
             '["host:port", ...]}, "task": {"type": "worker", "index": 0}}, or nothing'
         ) from None
-    if count == 1:
-        return ALONE
     if MOST % count:
         raise UserError(f"TF_CONFIG: {count} workers can't share a batch of {MOST}; take 2, 4 or 8")
+    return index, addresses
+
+
+def find_share() -> Share | None:
+    """This process's share of the training data among the workers; None, where it is alone."""
+    index, addresses = read_cluster()
+    return Share(index + 1, len(addresses)) if len(addresses) > 1 else None
+
+
+def mirror() -> Workers:
+    """This process alone, on as many of its GPUs (without any: of the CPUs that TensorFlow was told
+    to see) as can share a batch."""
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    used = max(n for n in (1, 2, 4, 8) if n <= min(len(devices), MOST))
+    if used == 1:
+        return ALONE
+    os.environ.pop("TF_CONFIG", None)  # empty, or of one worker: not to be understood otherwise
+    with quiet_stderr():
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:used]])
+    return Workers(strategy, 0, 1, used)
+
+
+@functools.cache
+def here() -> Workers:
+    """This process among the workers; to be called first when TensorFlow has just started.
+
+    Raises UserError where TF_CONFIG describes no cluster that can be trained on.
+    """
+    index, addresses = read_cluster()
+    count = len(addresses)
+    if count == 1:
+        return mirror()
     import tensorflow as tf
 
     say(f"worker {index} of {count}, at {addresses[index]}: waiting for the others")
@@ -144,4 +218,10 @@ def here() -> Workers:
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0][:200]
         raise UserError(f"TF_CONFIG: the workers don't come together ({why})") from None
-    return Workers(strategy, index, count)
+    replicas = strategy.num_replicas_in_sync
+    if MOST % replicas:
+        raise UserError(
+            f"TF_CONFIG: {replicas} GPUs of {count} workers can't share a batch of {MOST}; let "
+            "CUDA_VISIBLE_DEVICES show fewer"
+        )
+    return Workers(strategy, index, count, replicas // count)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from hematovision.annotations import read_annotations
-from hematovision.archive import FieldSplit
+from hematovision.archive import FieldSplit, find_starts
 from hematovision.card import PRETRAINED, read_card
 from hematovision.console import UserError, command, option, parse_options
 from hematovision.dataset import find_default
@@ -63,7 +63,8 @@ def score_folder(
     columns = pack_fields(fields)
     columns["field_file"] = np.frombuffer(b"".join(f.read() for f in fields), np.uint8)
     unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
-    split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid)
+    starts = find_starts(columns["field_end"])
+    split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid, starts)
     answers = ask_fields(detector, split)
     return measure_fields(answers)["labels"]
 
