@@ -11,6 +11,7 @@ annotated cells allow.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,13 +19,13 @@ import numpy as np
 
 from hematovision.archive import FieldSplit
 from hematovision.card import seal
-from hematovision.cells import Cells, is_rbc
+from hematovision.cells import Cells, is_rbc, overlap
 from hematovision.console import progress
 from hematovision.detector import find_in_field, run_network
 from hematovision.folds import list_folds
 from hematovision.litert import Network
 from hematovision.taxonomy import lineage
-from hematovision.tiles import CELL
+from hematovision.tiles import CELL, Run
 from hematovision.training.backbone import convert
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.field_fit import (
@@ -130,6 +131,34 @@ def build_known(model: KnownModel, labels: Sequence[str]) -> keras.Model:
     return network
 
 
+def recall_known(
+    run: Run, fields: Sequence[TrainingField], labels: Sequence[str], thresholds: dict[str, float]
+) -> list[TrainingField]:
+    """The fields with the cells that a trained network finds in them, above its `thresholds`, of
+    labels that aren't boxed completely there: what isn't annotated isn't unlearnt (Li and Hoiem,
+    2016).
+
+    Red cells are left out: `label_anew` looks for these.
+    """
+    lowest = np.array([thresholds.get(label, 1.0) for label in labels])
+    red, recalled = np.array([is_rbc(label) for label in labels]), []
+    for source in progress(fields, len(fields), "finding what is known"):
+        wanted = ~red & ~source.complete
+        if wanted.any():
+            found = find_in_field(run, source.image(), lowest, source.cell_px)
+            new = wanted[found.label]
+            new &= overlap(found.box, source.box).max(axis=1, initial=0) < 0.5
+            box, label = found.box[new], found.label[new]
+            source = replace(
+                source,
+                box=np.concatenate([source.box, box]),
+                label=np.append(source.label, label),
+                annotated=source.annotated + int(new.sum()),
+            )
+        recalled.append(source)
+    return recalled
+
+
 class Trainer:
     """A network for fields that is trained several times from the same start: compiled once."""
 
@@ -187,6 +216,9 @@ def learn_fields(
     red = np.array([is_rbc(name) for name in labels])
     typical = here().take_chiefs(settle_typical(fields, labels, known))
     network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
+    taught = fields
+    if known:
+        taught = recall_known(make_run(network), fields, labels, known.card["fields"]["thresholds"])
     trainer = Trainer(network, len(own), epochs, repeats, known is not None)
     judge = partial(find_held_out, labels=len(labels))
     exports: list[bytes] = []
@@ -194,7 +226,7 @@ def learn_fields(
         home = list_folds(np.array([f.name for f in fields]), folds)
         found: list[Cells] = [None] * len(fields)
         for fold in sorted(set(folds.values())):
-            learnt = [f for f, k in zip(fields, home, strict=True) if k != fold]
+            learnt = [f for f, k in zip(taught, home, strict=True) if k != fold]
             shown = max(1, round(repeats * len(own) / len(learnt))) * len(learnt)
             trainer.fit(learnt, typical, red, seed, checkpoint, f"fields_{fold}", shown)
             exports.append(convert(network))
@@ -202,7 +234,7 @@ def learn_fields(
             for i, cells in zip(held, judge(exports[-1], [fields[i] for i in held]), strict=True):
                 found[i] = cells
         held_out = fields
-    learnt, history = trainer.fit(fields, typical, red, seed, checkpoint, "fields")
+    learnt, history = trainer.fit(taught, typical, red, seed, checkpoint, "fields")
     exported = convert(network)
     if not folds:
         held_out = prepare_fields(val.select(choose_judges(val.lab, seed)), labels, sizes)
