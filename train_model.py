@@ -10,8 +10,9 @@ show no cell. A second network, which shares the start, learns to find cells in 
 
 Writes ``hematovision.keras`` (crops in [0, 1] to probabilities), ``hematovision.tflite`` (the same
 for prediction, without TensorFlow), both again for whole fields, ``hematovision.json`` (the model
-card), ``history.csv`` and ``training_curves.png``. The decision threshold and the calibration see
-the validation split only; the test split is not read.
+card), ``hematovision_rehearsal.npz`` (of each kind some crops as the frozen blocks see them, for
+training that goes on from the model), ``history.csv`` and ``training_curves.png``. The decision
+threshold and the calibration see the validation split only; the test split is not read.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from hematovision.training.crop_network import (
 )
 from hematovision.training.field_course import learn_fields
 from hematovision.training.fold_models import write_fold_models
+from hematovision.training.rehearsal import Rehearsal, keep_crops, write_rehearsal
 from hematovision.training.start import (
     KnownModel,
     Start,
@@ -190,6 +192,7 @@ def write_model(
     networks: dict[str, tuple[keras.Model, bytes]],
     card: dict[str, Any],
     history: Sequence[dict[str, Any]],
+    rehearsal: Rehearsal | None,
 ) -> None:
     """Write the files, each whole or not at all; the card, which vouches for them, last.
 
@@ -206,6 +209,7 @@ def write_model(
     of_crops = [row for row in history if row["phase"] != "fields"]
     save_figure(plot_history(of_crops), folder / "training_curves.png")
     write_csv(folder / "history.csv", history, HISTORY)
+    write_rehearsal(folder, rehearsal)
     write_text(folder / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
 
 
@@ -299,7 +303,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not workers.is_chief:
         say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")
         return 0
-    write_model(folder, networks, card, history)
+    kept = keep_crops(
+        network.frozen, crops.train, crops.members, crops.leaves,
+        model.rehearsal if model else None, options.seed,
+    )  # fmt: skip
+    write_model(folder, networks, card, history, kept)
     write_fold_models(
         folder, network, fit, learnt, temperature, merge, card, archive.metadata, model
     )

@@ -2,7 +2,7 @@
 
     python3 data/make_pretrained.py --model model
 
-Copies the exported model and its card. With --imagenet FILE also writes ImageNet's weights of
+Copies the exported model, its card and the crops kept with it. With --imagenet FILE also writes ImageNet's weights of
 MobileNetV2 in half precision, which ``train_model.py --weights imagenet`` takes where Keras's can't
 be had. See data/README.md for the whole sequence.
 """
@@ -23,6 +23,7 @@ from hematovision.card import NAME, PRETRAINED
 from hematovision.console import UserError, command, option, parse_options
 from hematovision.detector import NAME as FIELDS_NAME
 from hematovision.files import write_text, written_whole
+from hematovision.training.rehearsal import FILE as REHEARSAL
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.thresholds:
         set_thresholds(card, options.thresholds)
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite"):
+    for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite", REHEARSAL):
         with written_whole(options.output / name) as temporary:
             shutil.copyfile(options.model / name, temporary)
     write_text(options.output / f"{NAME}.json", json.dumps(card, indent=2) + "\n")

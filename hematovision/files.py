@@ -23,6 +23,7 @@ LITTER = {"thumbs.db", "desktop.ini"}
 LIMITS = {
     "picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20,
     "weights file": 2 << 30, "history": 64 << 20, "archive": 256 << 30,
+    "rehearsal": 1 << 30,
 }  # fmt: skip
 
 

@@ -9,11 +9,9 @@ import pytest
 
 from hematovision.archive import Split
 from hematovision.training.backbone import start_tensorflow
+from hematovision.training.crop_epoch import STRANGERS, draw_epoch, draw_evenly
 from hematovision.training.crop_fit import (
     SMOOTHING,
-    STRANGERS,
-    draw_epoch,
-    draw_evenly,
     encode_annotated,
     fit_heads,
     marginal_loss,
@@ -129,7 +127,7 @@ def test_an_epoch_is_drawn_some_crops_at_a_time(
     at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stub's activations are the crops' own brightness."""
-    monkeypatch.setattr("hematovision.training.crop_fit.MOST_DRAWN", at_a_time)
+    monkeypatch.setattr("hematovision.training.crop_epoch.MOST_DRAWN", at_a_time)
     split = make_split(["RBC", "WBC"] * 100)
     _, members, _ = encode_annotated(split, split)
     network = SimpleNamespace(frozen=lambda crops: crops.mean(axis=(1, 2, 3)))

@@ -32,6 +32,7 @@ from hematovision.classifier import Classifier
 FILES = {
     "hematovision.keras", "hematovision.tflite", "hematovision.json", "history.csv",
     "training_curves.png", "hematovision_fields.keras", "hematovision_fields.tflite",
+    "hematovision_rehearsal.npz",
 }  # fmt: skip
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from hematovision.archive import Split
 from hematovision.console import UserError, say
 from hematovision.training.backbone import start_tensorflow
-from hematovision.training.crop_fit import Part, draw_epoch, marginal_loss, share_right
+from hematovision.training.crop_epoch import Part, draw_epoch
+from hematovision.training.crop_fit import marginal_loss, share_right
 from hematovision.training.crop_steps import Shares, fit_shares, make_crop_step, share_out
 from hematovision.training.field_fit import BATCH, make_step
 from hematovision.training.workers import here

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hematovision.archive import Split
+from hematovision.cells import BACKGROUND
 from hematovision.folds import list_folds
 from hematovision.training.calibration import fit_logistic
 from hematovision.training.checkpoint import Checkpoint
+from hematovision.training.crop_epoch import STRANGERS, Kept
 from hematovision.training.crop_fit import (
     BATCH,
     HEAD_CROPS,
     RATE,
-    STRANGERS,
     encode_annotated,
     fine_tune,
     fit_heads,
@@ -92,6 +93,18 @@ def pack_crops(train: Split, val: Split, model: KnownModel | None) -> Crops:
         val = val.pick(np.sort(chosen))
     leaves, members, val_members = encode_annotated(train, val, model.leaves if model else ())
     return Crops(leaves, train, members, len(train.y), val, val_members)
+
+
+def recall_kept(model: KnownModel | None, leaves: Sequence[str], shape: Any) -> Kept | None:
+    """What is kept with a model of crops, as far as it is of these leaves and of maps of `shape`
+    (h, w, c); None, where there is nothing."""
+    if model is None or model.rehearsal is None or model.rehearsal.maps.shape[1:] != tuple(shape):
+        return None
+    shown, members = model.rehearsal.encode(leaves)
+    if not len(shown):
+        return None
+    is_cell = (model.rehearsal.label[shown] != BACKGROUND).astype(np.float32)
+    return Kept(model.rehearsal.maps[shown], members, is_cell)
 
 
 def choose_epochs(asked: int | None, crops: int, model: KnownModel | None) -> tuple[int, int]:
@@ -194,6 +207,7 @@ def fit_once(
         history += fine_tune(
             network, shown, crops.members[again], repeats * crops.count, validate, epochs, seed,
             checkpoint, rate, phase,
+            recall_kept(model, crops.leaves, network.upper.input.shape[1:]),
         )  # fmt: skip
     if model is not None:
         blend(network.trainer.trainable_variables, before)

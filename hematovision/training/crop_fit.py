@@ -1,32 +1,36 @@
-"""How the network for crops is fitted: what is drawn for it, what it loses by, heads, epochs."""
+"""How the network for crops is fitted: what it loses by, heads, epochs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from hematovision.archive import Split
-from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.console import progress, run_ahead, say
+from hematovision.cells import is_rbc
+from hematovision.console import progress, say
 from hematovision.taxonomy import find_leaves, list_members
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
 from hematovision.training.checkpoint import Checkpoint
+from hematovision.training.crop_epoch import (
+    MOST_DRAWN,
+    REHEARSED,
+    STRANGERS,
+    Kept,
+    Part,
+    draw_epoch,
+    draw_evenly,
+)
 from hematovision.training.crop_network import CropNetwork, pool_maps
 from hematovision.training.crop_steps import fit_shares, make_crop_step, share_out
 from hematovision.training.strangers import draw_strangers
-from hematovision.training.views import draw_views
 from hematovision.training.workers import here
 
 BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
-STRANGERS = 0.25  # pictures of no cell for each crop
-PLAIN = 0.15  # share of the crops that are shown as they are
-MOST_DRAWN = 16_384  # crops whose activations are held at a time
 HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
 
 
@@ -49,22 +53,6 @@ def encode_annotated(
         return members[code]
 
     return leaves, encode(train), encode(val)
-
-
-def draw_evenly(split: Split, count: int, rng: np.random.Generator) -> np.ndarray:
-    """As many crops (count,) at random: each laboratory as often as any other, and in it a label
-    by the square root of its frequency.
-
-    That is between its frequency, which neglects the rare, and none, which lets few examples shout.
-    """
-    labs = np.unique(split.lab)
-    chosen = []
-    for lab, share in zip(labs, np.array_split(np.arange(count), len(labs)), strict=True):
-        crops = np.flatnonzero(split.lab == lab)
-        _, code, frequency = np.unique(split.label[crops], return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(frequency)[code]
-        chosen.append(rng.choice(crops, len(share), p=weight / weight.sum()))
-    return rng.permutation(np.concatenate(chosen))
 
 
 def make_validation(
@@ -141,67 +129,6 @@ def share_right(members: Any, logits: Any) -> Any:
     return ops.sum(likeliest * members, axis=1)
 
 
-class Part(NamedTuple):
-    """What is learnt from between two looks at the disk: `inputs` of the trainer, `targets` of both
-    heads, and the `weights` of each in the loss of either."""
-
-    inputs: np.ndarray
-    targets: dict[str, np.ndarray]
-    weights: dict[str, np.ndarray]
-
-
-def draw_epoch(
-    network: CropNetwork, split: Split, members: np.ndarray, count: int, seed: Sequence[int]
-) -> Iterator[Part]:
-    """What one epoch learns from, MOST_DRAWN of `count` crops at a time, so that memory doesn't
-    grow with their number: drawn evenly, in new views, with strangers between them.
-
-    While one part is learnt from, the next is drawn.
-    """
-    chosen = draw_evenly(split, count, np.random.default_rng([*seed, 0]))
-
-    def draw(number: int) -> Part:
-        part = chosen[number * MOST_DRAWN : (number + 1) * MOST_DRAWN]
-        return draw_part(network, split, members, part, [*seed, *([number] if number else [])])
-
-    with ThreadPoolExecutor(1) as pool:
-        yield from run_ahead(pool, draw, range(-(-count // MOST_DRAWN)), 1)
-
-
-def draw_part(
-    network: CropNetwork,
-    split: Split,
-    members: np.ndarray,
-    chosen: np.ndarray,
-    seed: Sequence[int],
-) -> Part:
-    """Activations of the chosen crops, in new views, and of strangers.
-
-    Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
-    """
-    count = int(len(chosen) * STRANGERS)
-    plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
-    parts, start = [], 0
-    for views in draw_views(split, chosen, [*seed, 1]):
-        kept = plain[start : start + len(views)]
-        views[kept] = split.X[chosen[start : start + len(views)][kept]]
-        parts.append(network.frozen(views))
-        start += len(views)
-    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
-    is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
-    is_cell = split.label[chosen] != BACKGROUND
-    any_leaf = np.ones((count, members.shape[1]), bool)
-    targets = {
-        "logits": np.concatenate([members[chosen], any_leaf]).astype(np.float32),
-        "novelty": is_strange[:, np.newaxis],
-    }
-    weights = {
-        "logits": 1 - is_strange,
-        "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
-    }
-    return Part(np.concatenate(parts), targets, weights)
-
-
 def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
     """Go through a part once, in random order; loss and accuracy, means over its crops."""
     fitted = network.trainer.fit(
@@ -225,9 +152,10 @@ def fine_tune(
     checkpoint: Checkpoint,
     peak: float = RATE,
     phase: str = "crops",
+    kept: Kept | None = None,
 ) -> list[dict[str, Any]]:
     """Fit upper blocks and heads, on new views of `count` crops each epoch, of several workers each
-    on its share; returns the history.
+    on its share, and of some that are `kept`; returns the history.
 
     Adam with a short warm-up to `peak` and a cosine down to nothing. Nothing is chosen by the
     validation split here: the last epoch is the result. In the end the weights are rounded to half
@@ -235,7 +163,8 @@ def fine_tune(
     """
     import keras
 
-    steps = epochs * -(-(count + int(count * STRANGERS)) // BATCH)
+    beside = int(count * STRANGERS) + (int(count * REHEARSED) if kept else 0)
+    steps = epochs * -(-(count + beside) // BATCH)
     warmup = steps // 12
     rate = keras.optimizers.schedules.CosineDecay(
         peak / 20, max(1, steps - warmup), alpha=0.01, warmup_target=peak, warmup_steps=warmup
@@ -264,7 +193,7 @@ def fine_tune(
             int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
         )  # the order within it
         of_epoch = [seed, 0, epoch, *workers.mark]
-        parts = draw_epoch(network, split, members, workers.cut(count), of_epoch)
+        parts = draw_epoch(network, split, members, workers.cut(count), of_epoch, kept)
         fitted, share = [], []
         for part in progress(parts, -(-workers.cut(count) // MOST_DRAWN), f"fine-tune {epoch}"):
             rows = len(part.inputs)

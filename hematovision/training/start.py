@@ -9,6 +9,8 @@ there, and a layer's name tells which of ours it is.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,12 +27,17 @@ from hematovision.files import read_file
 from hematovision.litert import read_weights
 from hematovision.taxonomy import list_members
 from hematovision.training.backbone import build_backbone, build_bare
+from hematovision.training.rehearsal import Rehearsal, read_rehearsal
 
 if TYPE_CHECKING:
     import keras
 
 Weights = dict[str, tuple[np.ndarray, ...]]  # kernel and bias by the name of their layer
-BAD = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # of a damaged network
+# Of a damaged network, or a damaged file beside it.
+BAD = (
+    ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class KnownModel(NamedTuple):
@@ -43,6 +50,7 @@ class KnownModel(NamedTuple):
     fields: Weights | None  # None: it can't find cells in whole fields
     classifier: Classifier  # to hold what is built of it against
     exported_fields: bytes  # the same of its network for fields
+    rehearsal: Rehearsal | None  # crops that it was taught, where some are kept with it
 
     @property
     def temperature(self) -> float:
@@ -112,6 +120,7 @@ def load_model(folder: Path) -> KnownModel:
         if with_fields:
             exported_fields = read_file(folder / f"{FIELDS_NAME}.tflite", "model")
             fields = read_weights(exported_fields)
+        rehearsal = read_rehearsal(folder)
         if crops["leaves"][0].shape[1] != len(leaves):
             raise ValueError("its card names other leaves than its network has")
     except BAD as error:
@@ -120,7 +129,7 @@ def load_model(folder: Path) -> KnownModel:
             "version, or start from other --weights"
         ) from None
     kind = "bundled model" if folder == PRETRAINED else f"model {folder.name}"
-    return KnownModel(kind, card, leaves, crops, fields, classifier, exported_fields)
+    return KnownModel(kind, card, leaves, crops, fields, classifier, exported_fields, rehearsal)
 
 
 def take_in(archive: Archive, model: KnownModel | None) -> Archive:
