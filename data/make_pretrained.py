@@ -2,9 +2,9 @@
 
     python3 data/make_pretrained.py --model model
 
-Copies the exported model, its card and the crops kept with it. With --imagenet FILE also writes ImageNet's weights of
-MobileNetV2 in half precision, which ``train_model.py --weights imagenet`` takes where Keras's can't
-be had. See data/README.md for the whole sequence.
+Copies the exported model, its card and the crops kept with it. With --imagenet FILE also writes
+ImageNet's weights of MobileNetV2 in half precision, which ``train_model.py --weights imagenet``
+takes where Keras's can't be had. See data/README.md for the whole sequence.
 """
 
 from __future__ import annotations
