@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,6 +121,30 @@ def pool_quarters(crops: np.ndarray) -> np.ndarray:
     n, size = crops.shape[:2]
     quarters = crops.reshape(n, 2, size // 2, 2, size // 2, 3) / 255
     return np.concatenate([quarters.mean(axis=(2, 4)), quarters.std(axis=(2, 4))], axis=-1)
+
+
+def test_who_is_interrupted_does_not_wait_for_what_is_being_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hematovision.training.crop_epoch.MOST_DRAWN", 64)
+    split = make_split(["RBC", "WBC"] * 100)
+    _, members, _ = encode_annotated(split, split)
+    seen, reached, go_on, over = [0], threading.Event(), threading.Event(), threading.Event()
+
+    def see(crops: np.ndarray) -> np.ndarray:
+        seen[0] += len(crops)
+        if seen[0] > 64 + 16:  # of the second part
+            reached.set()
+            go_on.wait(10)
+            over.set()
+        return crops.mean(axis=(1, 2, 3))
+
+    parts = draw_epoch(SimpleNamespace(frozen=see), split, members, 200, [3])
+    assert len(next(parts).inputs) == 80
+    assert reached.wait(30)
+    parts.close()
+    assert not over.is_set()
+    go_on.set()
 
 
 @pytest.mark.parametrize("at_a_time", [1000, 64])

@@ -72,8 +72,11 @@ def draw_epoch(
         of_part = [*seed, *([number] if number else [])]
         return draw_part(network, split, members, part, of_part, kept)
 
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         yield from run_ahead(pool, draw, range(-(-count // MOST_DRAWN)), 1)
+    finally:  # who is interrupted doesn't wait for what is being drawn
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def draw_part(
