@@ -19,7 +19,7 @@ from hematovision.training.views import draw_views
 STRANGERS = 0.25  # pictures of no cell for each crop
 REHEARSED = 0.25  # crops kept with a model that is gone on from, for each crop
 PLAIN = 0.15  # share of the crops that are shown as they are
-MOST_DRAWN = 16_384  # crops whose activations are held at a time
+MOST_DRAWN = 8192  # crops whose activations are held at a time
 
 
 def draw_evenly(split: Split, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ import numpy as np
 from hematovision.archive import Split
 from hematovision.cells import BACKGROUND, is_rbc
 from hematovision.images import crop_content, resize, slices, square_crop
+from hematovision.stored import StoredArray
 
 # Optical density by pixel value, of red, green and blue light each.
 DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
@@ -261,6 +263,9 @@ def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterato
 
 
 def add_views(split: Split, seed: Sequence[int]) -> Split:
-    """The split twice over: its crops as they are, and as another laboratory might show them."""
-    X = np.concatenate([split.X, *draw_views(split, np.arange(len(split.y)), seed)])
+    """The split twice over: its crops as they are, and as another laboratory might show them; on
+    the disk."""
+    views = draw_views(split, np.arange(len(split.y)), seed)
+    shape = (2 * len(split.y), *split.X.shape[1:])
+    X = StoredArray.fill(shape, np.uint8, itertools.chain(slices(split.X), views))
     return Split(X, *(np.concatenate([column, column]) for column in split[1:]))
