@@ -25,7 +25,7 @@ from hematovision.taxonomy import list_members
 from hematovision.training.views import draw_views
 
 FILE = f"{NAME}_rehearsal.npz"
-EACH = 48  # crops of each leaf
+EACH = 24  # crops of each leaf
 MOST = 100_000  # crops in a file that is read
 
 
