@@ -57,6 +57,9 @@ def test_what_was_kept_before_stays_beside_what_is_new() -> None:
     known = {m.tobytes() for m in before.maps}
     of_before = [m.tobytes() in known for m in after.maps[after.label == "RBC"]]
     assert sum(of_before) == EACH // 2
+    larger = before._replace(maps=before.maps.repeat(2, axis=1))
+    alone = keep(["RBC"] * 100, larger)
+    assert alone is not None and set(alone.label) == {"RBC"}
     assert keep(["cell"] * 5) is None
 
 

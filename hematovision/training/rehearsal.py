@@ -47,11 +47,13 @@ def keep_crops(
     see: Callable[[np.ndarray], np.ndarray], train: Split, members: np.ndarray,
     leaves: Sequence[str], before: Rehearsal | None, seed: int,
 ) -> Rehearsal | None:  # fmt: skip
-    """EACH of every leaf, at random, in a view each: half of them, or all, of what was kept
-    `before`, where there is any; None, where no crop is surely of one leaf. `see`: crops to maps;
-    `members` (n, leaves): which a crop may show.
+    """EACH of every leaf, at random, in a view each: half of them, or all where there are no new
+    ones, of what was kept `before` of crops of this size; None, where no crop is surely of one
+    leaf. `see`: crops to maps; `members` (n, leaves): which a crop may show.
     """
     rng = np.random.default_rng([seed, 9])
+    if before and before.maps.shape[1:] != see(train.X[:1]).shape[1:]:
+        before = None
     maps, labels = [], []
     sure = members.sum(axis=1) == 1
     for k, leaf in enumerate(leaves):
