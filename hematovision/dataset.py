@@ -162,6 +162,7 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
         say(f"warning: {error}")
         found.add("left out", "field of another size than its <size>", example)
         return None, found
+    note.annotation.boxes = []  # held as segments from here on
     segments = placed.segments
     if placed.scaled:  # then the dataset's typical cell isn't this picture's
         cell_px = measure_cell_px([(s.label, list(s.box)) for s in segments])

@@ -7,6 +7,7 @@ read where its pixels are wanted, and what was found free of cells is kept as bi
 from __future__ import annotations
 
 import hashlib
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from hematovision.formats import settle_frame
 
 
 class Mask(NamedTuple):
-    """Yes or no for each place of a picture, (h, w), an eighth of the size of an array of bool."""
+    """Yes or no for each place of a picture, (h, w), as deflated bits."""
 
     bits: bytes
     shape: tuple[int, int]
@@ -29,12 +30,13 @@ class Mask(NamedTuple):
     def pack(cls, places: np.ndarray) -> Mask:
         """The mask of an array (h, w) bool."""
         height, width = places.shape
-        return cls(np.packbits(places).tobytes(), (height, width))
+        return cls(zlib.compress(np.packbits(places).tobytes(), 1), (height, width))
 
     def unpack(self) -> np.ndarray:
         """The array (h, w) bool that was packed."""
         count = self.shape[0] * self.shape[1]
-        places = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=count)
+        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        places = np.unpackbits(bits, count=count)
         return places.view(bool).reshape(self.shape)
 
 

@@ -74,7 +74,8 @@ class ReadIndex:
 
         for _ in progress(read_all(), len(notes), "reading fields"):
             pass
-        for rows in found:
+        for place, rows in enumerate(found):
+            found[place] = []  # what is read of a picture isn't held twice
             yield from rows
 
     def clear(self) -> None:
@@ -124,7 +125,7 @@ def pack(field: Field | None, found: Findings) -> dict[str, Any]:
     }
     if field is None:
         return row
-    bits = base64.b64encode(zlib.compress(field.free.bits, 1)).decode()
+    bits = base64.b64encode(field.free.bits).decode()
     return row | {
         "segments": [[s.label, list(map(int, s.box))] for s in field.segments],
         "free": [bits, *field.free.shape],
@@ -133,6 +134,13 @@ def pack(field: Field | None, found: Findings) -> dict[str, Any]:
         "look": field.look,
         "unboxed": field.unboxed,
     }
+
+
+def read_mask(bits: bytes, height: int, width: int) -> Mask:
+    """A mask; ValueError or zlib.error where its bits are damaged."""
+    mask = Mask(bits, (height, width))
+    mask.unpack()
+    return mask
 
 
 def unpack(row: dict[str, Any], dataset: Dataset, note: Noted) -> tuple[Field | None, Findings]:
@@ -157,7 +165,7 @@ def unpack(row: dict[str, Any], dataset: Dataset, note: Noted) -> tuple[Field | 
     field = Field(
         path,
         [Segment(label, tuple(box)) for label, box in row["segments"]],
-        Mask(zlib.decompress(base64.b64decode(bits)), (height, width)),
+        read_mask(base64.b64decode(bits), height, width),
         name=path.name,
         lab=dataset.lab,
         size=row["size"],
