@@ -18,6 +18,7 @@ from hematovision.training.rehearsal import (
     read_rehearsal,
     write_rehearsal,
 )
+from hematovision.training.start import BAD
 
 LEAVES = ["Background", "Platelets", "RBC", "WBC"]
 
@@ -101,8 +102,5 @@ def test_a_damaged_file_is_no_rehearsal(how: str, tmp_path: Path) -> None:
         (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-60])
     if how == "text":
         (tmp_path / FILE).write_text("no file of NumPy's")
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(BAD):
         read_rehearsal(tmp_path)
-    from hematovision.training.start import BAD
-
-    assert isinstance(caught.value, BAD)

@@ -84,12 +84,10 @@ class Checkpoint:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 values = [file[f"variable_{i}"] for i in range(len(variables))]
-                extra = read_extra(file, self._run)
-            if own != path:
-                extra = {}
-                if own.is_file():
-                    with np.load(own, allow_pickle=False) as file:
-                        extra = read_extra(file, self._run)
+            extra = {}
+            if own.is_file():
+                with np.load(own, allow_pickle=False) as file:
+                    extra = read_extra(file, self._run)
             same = about["run"] == self._run and all(
                 tuple(v.shape) == value.shape for v, value in zip(variables, values, strict=True)
             )

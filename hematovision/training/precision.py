@@ -41,10 +41,10 @@ def mixed_precision(model: keras.Model, kept: Sequence[str]) -> Iterator[None]:
     """Within it, graphs of the model that are built anew compute in the precision chosen, all but
     the layers `kept`, by name: its last ones, whose answers the losses take."""
     policy = choose_policy()
-    layers = [layer for layer in list_layers(model) if layer.name not in kept]
     if policy == "float32":
         yield
         return
+    layers = [layer for layer in list_layers(model) if layer.name not in kept]
     for layer in layers:
         layer.dtype_policy = policy
     try:
