@@ -63,7 +63,7 @@ bench: .venv/benched
 	touch $@
 
 page: .venv/installed
-	$(PY) data/make_page.py
+	$(PY) -m hematovision.page.build
 
 clean:
 	rm -rf preprocessed_data.npz preprocessed_data-*.npz preprocessed_data.index model report demo check.html hematovision.html

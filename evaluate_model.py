@@ -11,7 +11,7 @@ not independent.
 
 from __future__ import annotations
 
-import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import csv
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.archive import (
+from hematovision.archive.loading import (
     Archive,
     Split,
     choose_archive,
@@ -35,9 +35,6 @@ from hematovision.archive import (
     load_archive,
     place,
 )
-from hematovision.card import choose_model, list_versions, read_card
-from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, say
 from hematovision.evaluation.field_scores import measure_fields
 from hematovision.evaluation.fold_answers import ask_by_fold, ask_fields_by_fold, find_folds
 from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
@@ -51,7 +48,10 @@ from hematovision.evaluation.report import (
 )
 from hematovision.evaluation.scores import HEADLINE, Bootstrap
 from hematovision.evaluation.types import measure_types
-from hematovision.files import check_writable, read_file
+from hematovision.networks.card import choose_model, list_versions, read_card
+from hematovision.networks.classifier import Classifier
+from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.files import check_writable, read_file
 
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")

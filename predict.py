@@ -16,7 +16,7 @@ Ends with status 1 where some of several images could not be read.
 
 from __future__ import annotations
 
-import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import itertools
@@ -31,22 +31,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hematovision.batch import Batch, list_images
-from hematovision.card import choose_model, read_card, warn_of_demonstration
-from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, say, tell
-from hematovision.count_table import CountTable
-from hematovision.detector import FIELD_CELLS, FIELD_SIDES, Detector
-from hematovision.differential import add_types, count_types, format_differential, list_types
-from hematovision.field_answer import describe_field, tell_scale
-from hematovision.files import name_apart
-from hematovision.images import read_image
-from hematovision.parts import parse_share
-from hematovision.surroundings import printable
-from hematovision.tiles import check_tiles
+from hematovision.answering.batch import Batch, list_images
+from hematovision.answering.count_table import CountTable
+from hematovision.answering.field_answer import describe_field, tell_scale
+from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
+from hematovision.networks.differential import (
+    add_types,
+    count_types,
+    format_differential,
+    list_types,
+)
+from hematovision.networks.tiles import check_tiles
+from hematovision.pictures.images import read_image
+from hematovision.program.console import UserError, command, option, parse_options, say, tell
+from hematovision.program.files import name_apart
+from hematovision.program.share import parse_share
+from hematovision.program.surroundings import printable
 
 if TYPE_CHECKING:
-    from hematovision.output_folder import OutputFolder
+    from hematovision.answering.output_folder import OutputFolder
 
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
@@ -163,8 +168,8 @@ def explain_segment(
     workers: int,
 ) -> None:
     """Write a picture of what in `picture` spoke for the answer, and what against it."""
-    from hematovision.explain import occlude, plot_explanation
-    from hematovision.figures import save_figure
+    from hematovision.networks.explain import occlude, plot_explanation
+    from hematovision.program.figures import save_figure
 
     crop = classifier.crop(picture)
     fall, lowest = occlude(classifier, crop, classifier.classes.index(answer["label"]), workers)
@@ -241,7 +246,7 @@ def pick_images(
 ) -> tuple[list[Path], int]:
     """The fields most worth labelling, in that order, named on stdout and the reasons on stderr;
     and how many couldn't be read."""
-    from hematovision.picking import look_at, pick_fields
+    from hematovision.answering.picking import look_at, pick_fields
 
     detector = Detector.load(folder, read_card(folder), options.workers)
     batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
@@ -257,8 +262,8 @@ def open_output(
     options: Options, folder: Path, labels: list[str], types: list[str]
 ) -> OutputFolder:
     """The folder for drawn fields and tables, and for annotations where these are wanted."""
-    from hematovision.annotated_output import AnnotatedOutput
-    from hematovision.output_folder import OutputFolder
+    from hematovision.answering.annotated_output import AnnotatedOutput
+    from hematovision.answering.output_folder import OutputFolder
 
     asked = ("min_probability", "cell_size", "annotations", "show_probability")
     run = {name: getattr(options, name) for name in asked} | {"model": read_card(folder)}

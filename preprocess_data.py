@@ -15,7 +15,7 @@ segments of one field stand on both sides. Read the archive with
 
 from __future__ import annotations
 
-import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import json
@@ -30,12 +30,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hematovision.archive import ARCHIVE, SPLITS, place
-from hematovision.cells import Segment, is_rbc
-from hematovision.check_page import MOST_DRAWN, write_check_page
-from hematovision.completeness import settle_complete, state_complete
-from hematovision.console import UserError, command, option, parse_options, say
-from hematovision.dataset import (
+from hematovision.archive.loading import ARCHIVE, SPLITS, place
+from hematovision.archive.parts import MOST, is_written, join_metadata
+from hematovision.cells.cells import Segment, is_rbc
+from hematovision.cells.labels import parse_renames, tell_counts
+from hematovision.datasets.completeness import settle_complete, state_complete
+from hematovision.datasets.download import download_bccd
+from hematovision.datasets.field import Field
+from hematovision.datasets.findings import Example, Findings
+from hematovision.datasets.opening import (
     Dataset,
     find_default,
     gather,
@@ -45,32 +48,30 @@ from hematovision.dataset import (
     read_fields,
     unify,
 )
-from hematovision.description import (
-    Whole,
-    describe,
-    digest_fields,
-    list_complete,
-    summarise,
-)
-from hematovision.download import download_bccd
-from hematovision.field import Field
-from hematovision.files import HERE, IMAGE_SUFFIXES
-from hematovision.findings import Example, Findings
-from hematovision.ground import place_background
-from hematovision.labels import parse_renames, tell_counts
-from hematovision.named_cells import cut_to_named_cells
-from hematovision.packing import Crops, Files, pack_fields, write_archive
-from hematovision.parts import MOST, Share, deal_parts, is_written, join_metadata, list_shares
-from hematovision.preview import draw_preview
-from hematovision.read_index import ReadIndex
-from hematovision.splits import assign_splits, mark_twins
-from hematovision.task import (
+from hematovision.datasets.read_index import ReadIndex
+from hematovision.preparing.background import place_background
+from hematovision.preparing.check_page import MOST_DRAWN, write_check_page
+from hematovision.preparing.classes import (
     check_classes,
     count_classes,
     drop_hidden_rbc,
     encode_labels,
     name_class,
 )
+from hematovision.preparing.description import (
+    Whole,
+    describe,
+    digest_fields,
+    list_complete,
+    summarise,
+)
+from hematovision.preparing.named_cells import cut_to_named_cells
+from hematovision.preparing.preview import draw_preview
+from hematovision.preparing.splits import assign_splits, deal_parts, mark_twins
+from hematovision.preparing.writing import Crops, Files, pack_fields, write_archive
+from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.files import HERE, IMAGE_SUFFIXES
+from hematovision.program.share import Share, list_shares
 
 
 @dataclass(frozen=True)

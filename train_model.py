@@ -17,7 +17,7 @@ threshold and the calibration see the validation split only; the test split is n
 
 from __future__ import annotations
 
-import hematovision.signals  # noqa: F401  first: from here on a signal ends in one line
+import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import json
@@ -30,30 +30,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hematovision.archive import Archive, choose_archive, leave_out, load_archive, place
-from hematovision.card import NAME, list_versions, seal
-from hematovision.classifier import ask_network
-from hematovision.console import UserError, command, option, parse_options, say
-from hematovision.detector import NAME as FIELDS_NAME
-from hematovision.figures import plot_history, save_figure
-from hematovision.files import check_writable, write_csv, write_text, written_whole
-from hematovision.folds import read_folds
-from hematovision.joined import find_own
-from hematovision.litert import ThreadedNetwork
-from hematovision.training import crop_course, field_course
+from hematovision.archive.folds import read_folds
+from hematovision.archive.joining import find_own
+from hematovision.archive.loading import Archive, choose_archive, leave_out, load_archive, place
+from hematovision.networks.card import NAME, list_versions, seal
+from hematovision.networks.classifier import ask_network
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.networks.litert import ThreadedNetwork
+from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.figures import plot_history, save_figure
+from hematovision.program.files import check_writable, write_csv, write_text, written_whole
 from hematovision.training.backbone import convert, free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
-from hematovision.training.crop_course import fit_crops, pack_crops
-from hematovision.training.crop_network import (
+from hematovision.training.crops import course as crop_course
+from hematovision.training.crops.course import fit_crops, pack_crops
+from hematovision.training.crops.network import (
     ask_keras,
     assemble,
     build_crop_network,
     check_export,
     merge_leaves,
 )
-from hematovision.training.field_course import learn_fields
+from hematovision.training.crops.rehearsal import Rehearsal, keep_crops, write_rehearsal
+from hematovision.training.crops.validation import (
+    Calibration,
+    answer_held_out,
+    calibrate,
+    settle_temperature,
+)
+from hematovision.training.fields import course as field_course
+from hematovision.training.fields.course import learn_fields
 from hematovision.training.fold_models import write_fold_models
-from hematovision.training.rehearsal import Rehearsal, keep_crops, write_rehearsal
 from hematovision.training.start import (
     KnownModel,
     Start,
@@ -62,12 +69,6 @@ from hematovision.training.start import (
     start_backbone,
     take_in,
     tell_labels,
-)
-from hematovision.training.validation import (
-    Calibration,
-    answer_held_out,
-    calibrate,
-    settle_temperature,
 )
 from hematovision.training.workers import find_share, here
 

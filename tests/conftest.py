@@ -23,13 +23,13 @@ from drawing import BOXES, Box, draw_field, voc_xml
 from driver import CHROMIUM, FLAGS, WIDTHS, Page
 from filelock import FileLock
 
-from hematovision.annotations import read_annotations
-from hematovision.archive import Split, load_archive
-from hematovision.card import PRETRAINED, warn_of_demonstration
-from hematovision.dataset import open_datasets, read_fields, unify
-from hematovision.detector import NAME as FIELDS_NAME
-from hematovision.field import Field
-from hematovision.images import read_image
+from hematovision.annotations.reading import read_annotations
+from hematovision.archive.loading import Split, load_archive
+from hematovision.datasets.field import Field
+from hematovision.datasets.opening import open_datasets, read_fields, unify
+from hematovision.networks.card import PRETRAINED, warn_of_demonstration
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.pictures.images import read_image
 from hematovision.training.backbone import start_tensorflow
 
 # Few and the same in `make test`; many, and others each time, in `make fuzz`.
@@ -164,10 +164,11 @@ def run_once(script: str, *args: object) -> Outcome:
 
 
 def run_script(name: str, *args: object, cwd: Path | None = None) -> Outcome:
-    """Run a script as a user would, in a process of its own."""
+    """Run a script as a user would, in a process of its own; "a.b" is a module of the package."""
+    named = [str(ROOT / name)] if name.endswith(".py") else ["-m", name]
     done = subprocess.run(
-        [sys.executable, str(ROOT / name), *map(str, args)],
-        cwd=cwd,
+        [sys.executable, *named, *map(str, args)],
+        cwd=cwd or (None if name.endswith(".py") else ROOT),
         capture_output=True,
         text=True,
         timeout=570,
@@ -429,7 +430,7 @@ def browser() -> Iterator:
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page that counts, of the bundled model, built as a user would, where it is awkward."""
     path = tmp_path_factory.mktemp("page") / "a page's #1 folder" / "hematovision.html"
-    done = run_script("data/make_page.py", "--model", PRETRAINED, "--output", path)
+    done = run_script("hematovision.page.build", "--model", PRETRAINED, "--output", path)
     assert done.status == 0, done.err
     return path
 

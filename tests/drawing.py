@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hematovision.frame import QUARTER
-from hematovision.images import GROUND
-from hematovision.tiles import CELL
-from hematovision.training.training_field import TrainingField
+from hematovision.networks.tiles import CELL
+from hematovision.pictures.frame import QUARTER
+from hematovision.pictures.images import GROUND
+from hematovision.training.fields.fields import TrainingField
 
 Box = tuple[str, int, int, int, int]
 # What is drawn for a label, in RGB: a smear's colours, roughly.

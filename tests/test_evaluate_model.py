@@ -15,9 +15,9 @@ import pytest
 from conftest import CONTRACT_KEYS, HEADLINE, ROOT, Run, SampleRun, load, only_error
 
 from evaluate_model import read_history
-from hematovision.archive import load_archive
-from hematovision.classifier import Classifier
-from hematovision.console import UserError
+from hematovision.archive.loading import load_archive
+from hematovision.networks.classifier import Classifier
+from hematovision.program.console import UserError
 
 
 def test_metrics_hold_what_the_contract_lists(metrics: dict) -> None:

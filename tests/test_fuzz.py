@@ -19,11 +19,11 @@ from drawing import BOXES, voc_xml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hematovision.annotations import read_annotations
-from hematovision.archive import load_archive
-from hematovision.card import PRETRAINED, read_card
-from hematovision.console import UserError, printable
-from hematovision.images import read_image
+from hematovision.annotations.reading import read_annotations
+from hematovision.archive.loading import load_archive
+from hematovision.networks.card import PRETRAINED, read_card
+from hematovision.pictures.images import read_image
+from hematovision.program.console import UserError, printable
 
 FUZZ = settings(
     deadline=None,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES, SAMPLE, Outcome, SampleRun, run_script, write_png
 
-from hematovision.archive import choose_archive
-from hematovision.card import PRETRAINED
-from hematovision.classifier import Classifier
-from hematovision.taxonomy import lineage
+from hematovision.archive.loading import choose_archive
+from hematovision.cells.taxonomy import lineage
+from hematovision.networks.card import PRETRAINED
+from hematovision.networks.classifier import Classifier
 
 
 def test_the_four_scripts_run_in_a_row_with_their_default_names(sample_run: SampleRun) -> None:

@@ -26,8 +26,8 @@ from conftest import (
     write_png,
 )
 
-from hematovision.archive import load_archive
-from hematovision.classifier import Classifier
+from hematovision.archive.loading import load_archive
+from hematovision.networks.classifier import Classifier
 
 ANSWER_KEYS = {"image", "label", "probability", "rbc_probability", "probabilities", "uncertain"}
 DAMAGE: dict[str, tuple[str, bytes | None]] = {

@@ -25,8 +25,8 @@ from conftest import (
     write_png,
 )
 
-from hematovision.card import PRETRAINED
-from hematovision.images import read_image
+from hematovision.networks.card import PRETRAINED
+from hematovision.pictures.images import read_image
 
 FIELDS = sorted((SAMPLE / "JPEGImages").iterdir())[:3]
 

@@ -20,7 +20,7 @@ def test_without_model_it_takes_the_trained_one_else_the_bundled_and_says_which(
     monkeypatch.chdir(tmp_path)
     bundled = tmp_path / "elsewhere"
     shutil.copytree(sample_run.model, bundled)
-    monkeypatch.setattr("hematovision.card.PRETRAINED", bundled)
+    monkeypatch.setattr("hematovision.networks.card.PRETRAINED", bundled)
     result = ask(cells[0], "--json", model=None)
     assert result.status == 0
     assert "bundled" in result.err and str(bundled) in result.err

@@ -23,8 +23,8 @@ from conftest import (
 )
 from drawing import PLATELET, RBC, WBC
 
-from hematovision.archive import SPLITS
-from hematovision.images import scale_pixels, square_crop
+from hematovision.archive.loading import SPLITS
+from hematovision.pictures.images import scale_pixels, square_crop
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
@@ -283,8 +283,8 @@ def test_preview_of_an_unknown_kind_is_refused(
     "step",
     [
         "preprocess_data.read_fields",
-        "hematovision.packing.square_crop",
-        "hematovision.packing.scale_pixels",
+        "hematovision.preparing.writing.square_crop",
+        "hematovision.preparing.writing.scale_pixels",
         "preprocess_data.encode_labels",
     ],
 )

@@ -26,8 +26,8 @@ from conftest import (
     start_weights,
 )
 
-from hematovision.archive import Split
-from hematovision.classifier import Classifier
+from hematovision.archive.loading import Split
+from hematovision.networks.classifier import Classifier
 
 FILES = {
     "hematovision.keras", "hematovision.tflite", "hematovision.json", "history.csv",

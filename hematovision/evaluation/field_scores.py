@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import FieldSplit
-from hematovision.cells import Cells, match
-from hematovision.console import progress
-from hematovision.detector import Detector
+from hematovision.archive.loading import FieldSplit
+from hematovision.cells.cells import Cells, match
+from hematovision.networks.detector import Detector
+from hematovision.program.console import progress
 
 MIN_PROBABILITY = 0.02  # probability from which cells enter the precision-recall curves
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hematovision.archive import Archive, Split
-from hematovision.card import read_card
-from hematovision.classifier import Classifier
-from hematovision.detector import Detector
+from hematovision.archive.folds import FOLDER
+from hematovision.archive.loading import Archive, Split
 from hematovision.evaluation.field_scores import FieldAnswers, ask_fields
 from hematovision.evaluation.matching import MergedClassifier, match_archive
 from hematovision.evaluation.measure import Answers, ask
-from hematovision.folds import FOLDER
+from hematovision.networks.card import read_card
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import Detector
 
 
 def find_folds(folder: Path, archive: Archive, names: np.ndarray) -> tuple[list[Path], np.ndarray]:

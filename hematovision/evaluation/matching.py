@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Archive, FieldSplit, Split
-from hematovision.classifier import Classifier
-from hematovision.console import UserError, progress
-from hematovision.images import square_crop
-from hematovision.labels import find_name, fold, is_rbc, tell_counts
-from hematovision.taxonomy import find_parent, is_a
+from hematovision.archive.loading import Archive, FieldSplit, Split
+from hematovision.cells.labels import find_name, fold, is_rbc, tell_counts
+from hematovision.cells.taxonomy import find_parent, is_a
+from hematovision.networks.classifier import Classifier
+from hematovision.pictures.images import square_crop
+from hematovision.program.console import UserError, progress
 
 BINARY = ["Other", "RBC"]
 

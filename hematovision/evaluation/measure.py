@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Split
-from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.classifier import Classifier
+from hematovision.archive.loading import Split
+from hematovision.cells.cells import BACKGROUND, is_rbc
+from hematovision.cells.taxonomy import lift, lift_probabilities
 from hematovision.evaluation.scores import (
     GRID,
     HEADLINE,
@@ -25,7 +25,7 @@ from hematovision.evaluation.scores import (
     share_right,
     trace_curves,
 )
-from hematovision.taxonomy import lift, lift_probabilities
+from hematovision.networks.classifier import Classifier
 
 
 class Answers(NamedTuple):

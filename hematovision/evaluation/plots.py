@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hematovision.cells import choose_colours
+from hematovision.cells.cells import choose_colours
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.scores import GRID, accumulate
-from hematovision.figures import BLUE, COLOURS, GREY, ORANGE, new_figure, plot_history, save_figure
+from hematovision.program.figures import (
+    BLUE,
+    COLOURS,
+    GREY,
+    ORANGE,
+    new_figure,
+    plot_history,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

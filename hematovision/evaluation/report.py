@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from hematovision.archive import FieldSplit, Split
-from hematovision.cells import BACKGROUND, draw_cells
-from hematovision.classifier import Classifier
-from hematovision.console import progress
+from hematovision.archive.loading import FieldSplit, Split
+from hematovision.cells.cells import BACKGROUND, draw_cells
 from hematovision.evaluation.field_scores import FieldAnswers
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.plots import format_percent, plot_all
-from hematovision.explain import occlude, paint_heat
-from hematovision.files import write_csv, write_text
-from hematovision.images import write_image
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.explain import occlude, paint_heat
+from hematovision.pictures.images import write_image
+from hematovision.program.console import progress
+from hematovision.program.files import write_csv, write_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # What the page shows, so that it stays below some 8 MB however bad the model or large the dataset.

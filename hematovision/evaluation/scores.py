@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.console import progress
+from hematovision.program.console import progress
 
 HEADLINE = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc",
             "average_precision", "mcc", "brier", "ece")  # fmt: skip

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.archive import Split
-from hematovision.differential import wilson
-from hematovision.taxonomy import IMMATURE, find_parent
+from hematovision.archive.loading import Split
+from hematovision.cells.taxonomy import IMMATURE, find_parent
+from hematovision.networks.differential import wilson
 
 UNTYPED, NO_WHITE_CELL = "untyped", "no white cell"
 

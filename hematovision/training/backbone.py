@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hematovision.card import PRETRAINED, first_line
-from hematovision.console import UserError, quiet_stderr, say
-from hematovision.files import read_file, written_whole
+from hematovision.networks.card import PRETRAINED, first_line
+from hematovision.program.console import UserError, quiet_stderr, say
+from hematovision.program.files import read_file, written_whole
 
 if TYPE_CHECKING:
     import keras

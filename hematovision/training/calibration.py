@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.console import UserError
+from hematovision.program.console import UserError
 
 FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.console import say
-from hematovision.files import written_whole
+from hematovision.program.console import say
+from hematovision.program.files import written_whole
 from hematovision.training.workers import here
 
 BAD = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)

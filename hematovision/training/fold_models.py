@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.card import NAME, seal
-from hematovision.detector import NAME as FIELDS_NAME
-from hematovision.files import write_bytes, write_text
-from hematovision.folds import FOLDER, read_folds
+from hematovision.archive.folds import FOLDER, read_folds
+from hematovision.networks.card import NAME, seal
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.program.files import write_bytes, write_text
 from hematovision.training.backbone import convert
-from hematovision.training.crop_course import CropFit
-from hematovision.training.crop_network import CropNetwork, assemble
-from hematovision.training.field_course import FieldFit
+from hematovision.training.crops.course import CropFit
+from hematovision.training.crops.network import CropNetwork, assemble
+from hematovision.training.fields.course import FieldFit
 from hematovision.training.shrinkage import restore
 from hematovision.training.start import KnownModel
 

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive import Archive, find_seen_fields, find_seen_twins
-from hematovision.card import NAME, PRETRAINED, first_line, read_card
-from hematovision.classifier import Classifier
-from hematovision.console import UserError
-from hematovision.detector import NAME as FIELDS_NAME
-from hematovision.detector import Detector
-from hematovision.files import read_file
-from hematovision.litert import read_weights
-from hematovision.taxonomy import list_members
+from hematovision.archive.loading import Archive, find_seen_fields, find_seen_twins
+from hematovision.cells.taxonomy import list_members
+from hematovision.networks.card import NAME, PRETRAINED, first_line, read_card
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.networks.detector import Detector
+from hematovision.networks.litert import read_weights
+from hematovision.program.console import UserError
+from hematovision.program.files import read_file
 from hematovision.training.backbone import build_backbone, build_bare
-from hematovision.training.rehearsal import Rehearsal, read_rehearsal
+from hematovision.training.crops.rehearsal import Rehearsal, read_rehearsal
 
 if TYPE_CHECKING:
     import keras

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from hematovision.archive import Split
-from hematovision.cells import BACKGROUND, is_rbc
-from hematovision.images import crop_content, resize, slices, square_crop
-from hematovision.stored import StoredArray
+from hematovision.archive.arrays import StoredArray
+from hematovision.archive.loading import Split
+from hematovision.cells.cells import BACKGROUND, is_rbc
+from hematovision.pictures.images import crop_content, resize, slices, square_crop
 
 # Optical density by pixel value, of red, green and blue light each.
 DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.console import UserError, quiet_stderr, say
-from hematovision.parts import Share
+from hematovision.program.console import UserError, quiet_stderr, say
+from hematovision.program.share import Share
 
 MOST = 8  # devices of all workers together: so many views are in a batch of fields
 

@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from strangers import LABELS, run
 
-from hematovision.card import PRETRAINED
-from hematovision.console import UserError, command, option, parse_options, say
+from hematovision.networks.card import PRETRAINED
+from hematovision.program.console import UserError, command, option, parse_options, say
 
 
 @dataclass(frozen=True)

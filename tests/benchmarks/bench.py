@@ -29,14 +29,14 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from hematovision.archive import load_archive
-from hematovision.card import NAME, PRETRAINED, read_card
-from hematovision.classifier import Classifier
-from hematovision.console import UserError, command, option, parse_options, say
-from hematovision.dataset import find_default
-from hematovision.detector import NAME as FIELDS_NAME
-from hematovision.figures import COLOURS, GREY, new_figure, save_figure
-from hematovision.images import write_image
+from hematovision.archive.loading import load_archive
+from hematovision.datasets.opening import find_default
+from hematovision.networks.card import NAME, PRETRAINED, read_card
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.pictures.images import write_image
+from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.figures import COLOURS, GREY, new_figure, save_figure
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
 SECTIONS = (
@@ -288,9 +288,9 @@ EXPORTS = """
 import sys
 import numpy as np
 from hematovision.training.backbone import convert
-from hematovision.archive import load_archive
+from hematovision.archive.loading import load_archive
 from hematovision.training.backbone import start_tensorflow
-from hematovision.images import scale_pixels
+from hematovision.pictures.images import scale_pixels
 start_tensorflow(0)
 import keras, tensorflow as tf
 model = keras.models.load_model(sys.argv[1] + "/hematovision.keras", compile=False)

@@ -21,19 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from hematovision.annotations import read_annotations
-from hematovision.archive import FieldSplit, find_starts
-from hematovision.card import PRETRAINED, read_card
-from hematovision.console import UserError, command, option, parse_options
-from hematovision.dataset import find_default
-from hematovision.detector import Detector
+from hematovision.annotations.reading import read_annotations
+from hematovision.archive.loading import FieldSplit, find_starts
+from hematovision.datasets.field import Field, Mask
+from hematovision.datasets.findings import Example
+from hematovision.datasets.opening import find_default
+from hematovision.datasets.placing import place_boxes
 from hematovision.evaluation.field_scores import ask_fields, measure_fields
-from hematovision.field import Field, Mask
-from hematovision.files import find_images
-from hematovision.findings import Example
-from hematovision.images import read_image
-from hematovision.packing import pack_fields
-from hematovision.placing import place_boxes
+from hematovision.networks.card import PRETRAINED, read_card
+from hematovision.networks.detector import Detector
+from hematovision.pictures.images import read_image
+from hematovision.preparing.writing import pack_fields
+from hematovision.program.console import UserError, command, option, parse_options
+from hematovision.program.files import find_images
 
 
 @dataclass(frozen=True)

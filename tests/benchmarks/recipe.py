@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from hematovision.archive import Split, load_archive
-from hematovision.classifier import Classifier
-from hematovision.console import command, option, parse_options, quiet_stderr
+from hematovision.archive.loading import Split, load_archive
+from hematovision.networks.classifier import Classifier
+from hematovision.program.console import command, option, parse_options, quiet_stderr
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import numpy as np
 
-from hematovision.archive import FieldSplit, Split, load_archive
-from hematovision.classifier import Classifier
-from hematovision.console import command, option, parse_options
-from hematovision.figures import BLUE, GREY, new_figure, save_figure
-from hematovision.images import read_image, square_crop
+from hematovision.archive.loading import FieldSplit, Split, load_archive
+from hematovision.networks.classifier import Classifier
+from hematovision.pictures.images import read_image, square_crop
+from hematovision.program.console import command, option, parse_options
+from hematovision.program.figures import BLUE, GREY, new_figure, save_figure
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 

@@ -68,8 +68,8 @@ def evaluate(archive: Path, model: Path, output: Path) -> None:
     import keras
 
     import evaluate_model
-    from hematovision.classifier import Classifier
-    from hematovision.images import scale_pixels
+    from hematovision.networks.classifier import Classifier
+    from hematovision.pictures.images import scale_pixels
 
     network = keras.models.load_model(model / "hematovision.keras", compile=False)
 

@@ -9,7 +9,7 @@ trained: that model is scored on the same fields. Prints a row a laboratory: bal
 "red cell or not", real cells and pictures of no cell called uncertain, and of whole fields AP50
 (counting accuracy) of the labels that are boxed completely there: figures of a label that isn't
 would be about the boxes. Below each row the thresholds that would have counted best there: what
-`data/make_pretrained.py --thresholds` takes, as chosen on answers of strangers.
+`tools/make_pretrained.py --thresholds` takes, as chosen on answers of strangers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hematovision.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, option, parse_options, say
 
 LABELS = ("RBC", "WBC", "Platelets")
 HEAD = ("RBC or not", "cells uncertain", "no cell flagged", *(f"{name} AP50" for name in LABELS))
@@ -79,12 +79,12 @@ def measure_laboratory(folder: Path, model: Path, output: Path) -> dict[str, Any
 def choose_there(archive: Path, model: Path) -> dict[str, float]:
     """For each label the probability from which the model would have counted best on the fields of
     an archive, where these are boxed completely."""
-    from hematovision.archive import load_archive
-    from hematovision.card import read_card
-    from hematovision.detector import NAME
-    from hematovision.training.field_course import find_held_out
-    from hematovision.training.field_thresholds import choose_thresholds
-    from hematovision.training.training_field import prepare_fields
+    from hematovision.archive.loading import load_archive
+    from hematovision.networks.card import read_card
+    from hematovision.networks.detector import NAME
+    from hematovision.training.fields.course import find_held_out
+    from hematovision.training.fields.fields import prepare_fields
+    from hematovision.training.fields.thresholds import choose_thresholds
 
     card = read_card(model)
     if "fields" not in card:

@@ -1,0 +1,122 @@
+"""Annotations: what labelImg, CVAT, Roboflow and their like write -> labelled boxes of one picture.
+
+`read_annotations` tells the format by what is in the file. The formats are read by
+`xml_annotations`, `json_annotations` and `text_annotations`; what they share is here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from hematovision.cells.labels import LONGEST_LABEL, clean_label
+from hematovision.program.console import UserError
+from hematovision.program.files import read_file
+
+SUFFIXES = (".xml", ".json", ".csv", ".txt")
+# A whole dataset's COCO JSON is some 100 bytes a box; what is larger is no annotation of fields.
+MOST_BOXES = 20_000  # of one field
+UNREADABLE = "box without a label or with unreadable corners"
+
+
+class Box(NamedTuple):
+    """A labelled box as annotated: corners in pixels of the frame it was drawn in, in order."""
+
+    label: str
+    corners: tuple[float, float, float, float]
+
+
+@dataclass
+class Annotation:
+    """What one file says of one picture."""
+
+    path: Path  # the annotation file
+    picture: str  # the picture's name or path as the file gives it; "" where it doesn't
+    size: tuple[int, int] | None = None  # width and height of the frame the boxes were drawn in
+    boxes: list[Box] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # a reason for each box that isn't there
+    normalised: bool = False  # corners are shares of width and height
+    split: str = ""  # as CVAT's subset or a CSV's column names it
+
+    def add(self, label: str | None, corners: Sequence[float] | None) -> None:
+        """Take one box with its corners in any order; where it can't be used, the reason."""
+        name = clean_label(label or "")
+        if not name or corners is None or not all(map(math.isfinite, corners)):
+            self.left_out.append(UNREADABLE)
+        elif len(name) > LONGEST_LABEL:
+            self.left_out.append(f"box with a label of over {LONGEST_LABEL} characters")
+        elif len(self.boxes) >= MOST_BOXES:
+            raise UserError(f"{self.path}: over {MOST_BOXES} boxes in one picture; split it up")
+        else:
+            x0, y0, x1, y1 = corners
+            self.boxes.append(Box(name, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))))
+
+
+def number(text: str | float | None) -> float:
+    """A number as tools write it, "12,5" too; NaN where there is none."""
+    try:
+        return float(str(text).strip().replace(",", ".") if isinstance(text, str) else text)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def bounds(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float] | None:
+    """The upright box around points; None where there are none."""
+    if not points:
+        return None
+    x, y = zip(*points, strict=True)
+    if not all(map(math.isfinite, (*x, *y))):
+        return None
+    return min(x), min(y), max(x), max(y)
+
+
+def pair_up(numbers: Sequence[float]) -> list[tuple[float, float]]:
+    """Points from x, y, x, y, ..."""
+    return list(zip(numbers[::2], numbers[1::2], strict=False))
+
+
+def read_bytes(path: Path, blank: bool = False) -> bytes:
+    """The bytes of an annotation file; `blank`: it may be empty. UserError as `read_file`."""
+    data = read_file(path, "annotation")
+    if not (blank or data.strip()):
+        raise UserError(f"{path}: the file is empty; mend or remove it")
+    return data
+
+
+def decode_text(data: bytes) -> str:
+    """Text of any encoding, declared or not.
+
+    A mark or the zeros of UTF-16 first, then what the file declares, UTF-8, GB 18030 where all its
+    bytes beyond ASCII come in GB 2312's pairs, and cp1252.
+    """
+    for mark, name in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
+                       (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+                       (codecs.BOM_UTF16_BE, "utf-16")):  # fmt: skip
+        if data.startswith(mark):
+            return data.decode(name, "replace")
+    head = data[:200]
+    if head.count(0) * 3 > len(head):
+        even, odd = head[::2].count(0), head[1::2].count(0)
+        return data.decode("utf-16-be" if even > odd else "utf-16-le", "replace")
+    declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.:-]+)""", head)
+    names = [declared[1].decode("ascii")] if declared else []
+    if names and names[0].lower().replace("_", "-").startswith(("utf-16", "ucs-2", "utf-32")):
+        names = []  # it isn't, or its zeros would show
+    names += ["utf-8"]
+    if all(len(run) % 2 == 0 for run in re.findall(rb"[\xa1-\xfe]+|[\x80-\xa0\xff]", data)):
+        names += ["gb18030"]
+    for name in (*names, "cp1252"):
+        try:
+            return data.decode(name)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("latin-1")
+
+
+def first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

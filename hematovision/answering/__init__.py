@@ -1,0 +1,1 @@
+"""Pictures and a model in; answers, tables, drawn fields and datasets out."""

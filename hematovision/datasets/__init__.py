@@ -1,0 +1,1 @@
+"""Folders of pictures and annotations in, fields with their boxes out."""

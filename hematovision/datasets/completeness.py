@@ -1,0 +1,109 @@
+"""Completeness: of which labels every cell in a dataset has its box.
+
+Where a label is boxed completely, ground without a box teaches that no such cell is there; where it
+isn't, it teaches nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from hematovision.cells.cells import Segment
+from hematovision.cells.labels import is_rbc, tell_counts, unify_labels
+from hematovision.cells.taxonomy import lineage
+from hematovision.datasets.ground import QUARTER
+from hematovision.program.console import UserError
+
+if TYPE_CHECKING:
+    from hematovision.datasets.field import Field
+    from hematovision.datasets.pairs import Dataset
+
+MOST_UNBOXED = 0.15  # of the red cells; by this measure 0.00 to 0.02 where all are boxed
+LEAST_A_FIELD = 0.5  # boxes a field, of white cells of all types together, or of platelets
+
+
+def measure_unboxed(free: np.ndarray, segments: Sequence[Segment], cell_px: float) -> float:
+    """How many cells' worth of area is neither free, (h / 4, w / 4) bool, nor in a box.
+
+    What is narrower than half a cell is the rim of a boxed one, or dirt.
+    """
+    rest = (~free).astype(np.uint8)
+    for _, (xmin, ymin, xmax, ymax) in segments:
+        rest[ymin // QUARTER : -(-ymax // QUARTER), xmin // QUARTER : -(-xmax // QUARTER)] = 0
+    side = cell_px / QUARTER
+    if side < 2:
+        return 0.0
+    k = max(2, round(side / 2))
+    rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones((k, k), np.uint8))
+    return float(rest.sum()) / (side * side * np.pi / 4)
+
+
+def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> None:
+    """Take what ``--complete LAB=RBC,WBC`` states for each dataset, by its name or folder.
+
+    Raises UserError where there is no such dataset or it has no such label.
+    """
+    for text in texts:
+        key, equals, labels = text.partition("=")
+        named = [d for d in datasets if key.strip() in (d.lab, str(d.root), d.root.name)]
+        if not equals or len(named) != 1:
+            raise UserError(
+                f"--complete {text}: not LAB=LABEL,LABEL with LAB one of "
+                f"{', '.join(d.lab for d in datasets)}"
+            )
+        counts = named[0].count_labels()
+        found = unify_labels({k.strip(): 1 for k in labels.split(",") if k.strip()}, {})
+        absent = [k for k, name in found.items() if name not in counts]
+        if absent:
+            raise UserError(
+                f"--complete {text}: no box is labelled {absent[0]}; "
+                f"labels found: {tell_counts(counts)}"
+            )
+        named[0].complete = tuple(sorted(set(found.values())))
+
+
+def find_root(label: str) -> str:
+    """What a label is a kind of in the end: a white cell, for a neutrophil."""
+    return list(lineage(label))[-1]
+
+
+def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
+    """The labels that seem to be boxed wherever they occur, and the share of red cells unboxed.
+
+    Red cells: by the dark area that no box explains. White cells of all types together, and
+    platelets: unless they are rare, since every field shows some.
+    """
+    fields = [f for f in fields if not f.whole]
+    counts = Counter(s.label for f in fields for s in f.segments)
+    red = sum(n for label, n in counts.items() if is_rbc(label))
+    unboxed = sum(f.unboxed for f in fields)
+    share = unboxed / max(unboxed + red, 1)
+    families: Counter[str] = Counter()
+    for label, n in counts.items():
+        families[find_root(label)] += n
+
+    def is_complete(label: str) -> bool:
+        if is_rbc(label):
+            return share <= MOST_UNBOXED
+        return families[find_root(label)] >= LEAST_A_FIELD * len(fields)
+
+    return tuple(sorted(label for label in counts if is_complete(label))), share
+
+
+def settle_complete(dataset: Dataset, fields: Sequence[Field]) -> None:
+    """Note in each field which labels are boxed completely, as stated or as judged, and say so."""
+    judged, share = judge_complete(fields)
+    complete = judged if dataset.complete is None else dataset.complete
+    for field in fields:
+        field.complete = complete
+    how = "as stated"
+    if dataset.complete is None:
+        red = any(is_rbc(s.label) for f in fields for s in f.segments)
+        how = f"judged: some {share:.0%} of red cells have no box" if red else "judged"
+    names = ", ".join(complete) or "none"
+    dataset.findings.notices.append(f"{dataset.lab}: labels boxed completely: {names} ({how})")

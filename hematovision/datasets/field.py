@@ -1,0 +1,74 @@
+"""A field: one annotated picture as preprocessing keeps it, without the picture itself.
+
+Of a million fields the image files don't fit into memory, what is known of them does: so a file is
+read where its pixels are wanted, and what was found free of cells is kept as bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hematovision.cells.cells import Segment
+from hematovision.pictures.formats import settle_frame
+from hematovision.program.console import UserError
+from hematovision.program.files import read_file
+
+
+class Mask(NamedTuple):
+    """Yes or no for each place of a picture, (h, w), as deflated bits."""
+
+    bits: bytes
+    shape: tuple[int, int]
+
+    @classmethod
+    def pack(cls, places: np.ndarray) -> Mask:
+        """The mask of an array (h, w) bool."""
+        height, width = places.shape
+        return cls(zlib.compress(np.packbits(places).tobytes(), 1), (height, width))
+
+    def unpack(self) -> np.ndarray:
+        """The array (h, w) bool that was packed."""
+        count = self.shape[0] * self.shape[1]
+        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        places = np.unpackbits(bits, count=count)
+        return places.view(bool).reshape(self.shape)
+
+
+@dataclass
+class Field:
+    """One microscope image, its annotated segments, and where it shows no cell."""
+
+    path: Path
+    segments: list[Segment]
+    free: Mask  # (height / 4, width / 4): certainly no cell here
+    name: str = ""  # the file's name; with its folders where two have the same
+    lab: str = ""  # its laboratory: the dataset's name
+    size: int = 0  # bytes of what `read` gives
+    digest: str = ""  # SHA-256 of the file
+    frame: tuple[int, int] | None = None  # width and height that its annotation states
+    look: str = ""  # perceptual hashes, see `twins`
+    unboxed: float = 0.0  # red cells' worth of dark area outside of all boxes
+    complete: tuple[str, ...] = ()  # labels of which every cell here has its box
+    whole: bool = False  # one cell fills the picture
+    group: int = 0  # the same for pictures that show the same, see `splits.mark_twins`
+    split: str = ""  # train, val, test, or "" for none
+    given: str = ""  # the split that its folder or annotation names
+    listed: str = ""  # the split that its dataset's official lists name
+    fold: int | None = None  # of few fields, which are in every split, see `folds`
+
+    def is_in(self, split: str) -> bool:
+        """Whether it is in a split: one of few fields is in all of them."""
+        return self.split == split or (bool(self.split) and self.fold is not None)
+
+    def read(self) -> bytes:
+        """The image file, as it goes into the archive; UserError where it is another by now."""
+        data = read_file(self.path, "picture")
+        if self.digest and hashlib.sha256(data).hexdigest() != self.digest:
+            raise UserError(f"{self.path}: it changed while the dataset was read; start again")
+        return settle_frame(data, *self.frame) if self.frame else data

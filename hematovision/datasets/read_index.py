@@ -1,0 +1,180 @@
+"""The index: what was read of a dataset's pictures, so that a cut run needn't read them again.
+
+    index = ReadIndex(folder)
+    for field, found in index.read(dataset, cell_px, lambda note: ..., pool, workers):
+        ...
+
+A file holds what was read of a lot of pictures, and is written whole or not at all. Its name is a
+digest of all that it hangs on: of pictures that have changed nothing is taken. Machines that work
+on parts of one archive and share the folder share the reading too: each begins at another lot.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from hematovision.cells.cells import Segment
+from hematovision.datasets.field import Field, Mask
+from hematovision.datasets.findings import Example, Findings
+from hematovision.datasets.pairs import Dataset, Noted
+from hematovision.program.console import progress, run_ahead, say
+from hematovision.program.files import write_bytes
+
+LOT = 500  # pictures whose reading one file holds
+VERSION = f"1, OpenCV {cv2.__version__}"
+BAD = (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error)
+ReadOne = Callable[[Noted], tuple[Field | None, Findings]]
+
+
+class ReadIndex:
+    """The index in a folder; `start` in [0, 1) is where in a dataset this machine begins."""
+
+    def __init__(self, folder: Path, start: float = 0.0) -> None:
+        self.folder, self._start = folder, start
+
+    def read(
+        self, dataset: Dataset, cell_px: float, read_one: ReadOne, workers: int
+    ) -> Iterator[tuple[Field | None, Findings]]:
+        """What `read_one` gives of each picture, in order, from the index where it is there.
+
+        `cell_px`: what else the reading hangs on, the side of a typical red cell in pixels.
+        """
+        notes = dataset.notes
+        lots = [notes[i : i + LOT] for i in range(0, len(notes), LOT)]
+        first = int(self._start * len(lots))
+        found: list[list[tuple[Field | None, Findings]]] = [[] for _ in lots]
+
+        def read_all() -> Iterator[int]:
+            with ThreadPoolExecutor(workers) as pool:
+                for place in (*range(first, len(lots)), *range(first)):
+                    path = self._path(dataset, lots[place], cell_px)
+                    rows = self._load(path, dataset, lots[place])
+                    if rows is None:
+                        rows = []
+                        for row in run_ahead(pool, read_one, lots[place], 2 * workers):
+                            rows.append(row)
+                            yield 1
+                        content = json.dumps([pack(field, of) for field, of in rows]).encode()
+                        write_bytes(path, gzip.compress(content, 1, mtime=0))
+                    else:
+                        yield from (1 for _ in rows)
+                    found[place] = rows
+
+        for _ in progress(read_all(), len(notes), "reading fields"):
+            pass
+        for place, rows in enumerate(found):
+            found[place] = []  # what is read of a picture isn't held twice
+            yield from rows
+
+    def clear(self) -> None:
+        """The archive stands: what led there can go."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, dataset: Dataset, lot: list[Noted], cell_px: float) -> Path:
+        about = [VERSION, dataset.lab, cell_px, dataset.findings.keep]
+        about += [describe(dataset, note) for note in lot]
+        digest = hashlib.sha256(json.dumps(about, default=str).encode("utf-8", "surrogatepass"))
+        return self.folder / f"{digest.hexdigest()[:32]}.json.gz"
+
+    def _load(
+        self, path: Path, dataset: Dataset, lot: list[Noted]
+    ) -> list[tuple[Field | None, Findings]] | None:
+        try:
+            rows = json.loads(gzip.decompress(path.read_bytes()))
+            return [unpack(row, dataset, note) for row, note in zip(rows, lot, strict=True)]
+        except FileNotFoundError:
+            return None
+        except BAD:
+            say(f"warning: {path}: damaged; what it told is read again")
+            return None
+
+
+def describe(dataset: Dataset, note: Noted) -> list[Any]:
+    """All that the reading of a picture hangs on, but for the bytes in its file."""
+    path = dataset.layout.path(note.picture)
+    try:
+        status = os.stat(path)
+        file = [status.st_size, status.st_mtime_ns]
+    except OSError:
+        file = []
+    noted = note.annotation
+    about = [noted.path.name, noted.size, noted.boxes, noted.left_out, noted.normalised]
+    return [str(note.picture), *file, *about, note.whole]
+
+
+def pack(field: Field | None, found: Findings) -> dict[str, Any]:
+    """What was read of a picture, as JSON holds it."""
+    row: dict[str, Any] = {
+        "counts": [[*key, n] for key, n in found.counts.items()],
+        "examples": [
+            [*key, [[e.name, e.picture is not None, e.boxes, e.detail] for e in examples]]
+            for key, examples in found.examples.items()
+        ],
+    }
+    if field is None:
+        return row
+    bits = base64.b64encode(field.free.bits).decode()
+    return row | {
+        "segments": [[s.label, list(map(int, s.box))] for s in field.segments],
+        "free": [bits, *field.free.shape],
+        "size": field.size,
+        "digest": field.digest,
+        "look": field.look,
+        "unboxed": field.unboxed,
+    }
+
+
+def read_mask(bits: bytes, height: int, width: int) -> Mask:
+    """A mask; ValueError or zlib.error where its bits are damaged."""
+    mask = Mask(bits, (height, width))
+    mask.unpack()
+    return mask
+
+
+def unpack(row: dict[str, Any], dataset: Dataset, note: Noted) -> tuple[Field | None, Findings]:
+    """What `pack` was given; ValueError, LookupError or TypeError where `row` is damaged."""
+    path = dataset.layout.path(note.picture)
+    found = Findings(dataset.findings.keep)
+    for kind, reason, n in row["counts"]:
+        found.counts[kind, reason] = int(n)
+    for kind, reason, examples in row["examples"]:
+        found.examples[kind, reason] = [
+            Example(
+                name,
+                path if shown else None,
+                tuple((label, tuple(corners)) for label, corners in boxes),
+                detail,
+            )
+            for name, shown, boxes, detail in examples
+        ]
+    if "segments" not in row:
+        return None, found
+    bits, height, width = row["free"]
+    field = Field(
+        path,
+        [Segment(label, tuple(box)) for label, box in row["segments"]],
+        read_mask(base64.b64decode(bits), height, width),
+        name=path.name,
+        lab=dataset.lab,
+        size=row["size"],
+        digest=row["digest"],
+        frame=note.annotation.size,
+        look=row["look"],
+        unboxed=row["unboxed"],
+        whole=note.whole,
+        given=note.split,
+        listed=dataset.listed.get(note.picture, ""),
+    )
+    return field, found

@@ -1,0 +1,1 @@
+"""A trained model: its card, its two networks, and what they answer to crops and fields."""

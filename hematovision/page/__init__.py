@@ -1,0 +1,1 @@
+"""A model in, one page that counts out."""

@@ -1,0 +1,220 @@
+"""Pictures: read, brought to a size and to one light, written; RGB uint8 (height, width, 3).
+
+`read_image` is the only place that decodes a picture, and `square_crop` the one way from a segment
+to what the network sees, for archive and prediction alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hematovision import MOST_PIXELS
+from hematovision.pictures.foreign import name_foreign, name_suffix
+from hematovision.pictures.formats import read_header
+from hematovision.pictures.frame import enlarge
+from hematovision.pictures.header import FormatError, Header
+from hematovision.program.console import UserError, say_once
+from hematovision.program.files import read_file, write_bytes
+
+# What is decoded takes at most so many bytes on the way.
+MOST_BYTES = 900_000_000
+# Where somebody else imported OpenCV first, it has read the environment without that.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+# Share of full brightness that empty ground is brought to: exact in half precision, in which the
+# models that level the light themselves are exported.
+GROUND = 27 / 32
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras store in 16
+BAND = 256  # rows that are worked on at a time
+SLICE = 256  # crops that are worked on at a time, of however many there are
+
+
+def read_image(path: Path, data: bytes | None = None) -> np.ndarray:
+    """Read a picture's file, or `data`, what it holds, into (height, width, 3) uint8 RGB.
+
+    - More than 8 bits are stretched to their range: a microscope camera's 12 bits lie in the lowest
+      of 16. Which range that is, the brightest value of the picture tells: the smallest of 8, 10,
+      12, 14 and 16 bits that holds it.
+    - What is transparent is laid over white, the colour of empty ground.
+    - The orientation tag is obeyed; `settle_frame` clears it where boxes were drawn without it.
+    - Grey, palette, CMYK and 1 bit become RGB; of pages or frames the first is read.
+
+    What of this changes the picture's values is said once a run and kind. Raises UserError where
+    the file is missing, empty, cut short, too large or of a kind that isn't read.
+    """
+    if data is None:
+        data = read_file(path, "picture")
+    if not data:
+        raise UserError(f"{path}: the file is empty; give an image file")
+    header = check_header(path, data)
+    # A decoder's own turning: for all kinds but those that are read as they are stored.
+    depth = cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
+    mode = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | depth
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(
+            f"{path}: the image is damaged, or a kind of {header.kind} that OpenCV doesn't know; "
+            "copy the file again, or save it as PNG"
+        )
+    notes = []
+    if image.dtype == np.uint16:
+        image, used = reduce_depth(image)
+        if used < 16:
+            notes.append(f"{used} of 16 bits are used, stretched to their range")
+    if header.pages > 1:
+        what = "pages or channels" if header.kind == "TIFF" else "frames"
+        notes.append(f"of several {what} the first is read")
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if image.shape[2] == 4:
+        image, seen = lay_over_white(image, header.premultiplied)
+        if seen:
+            notes.append("what is transparent is laid over white")
+    if header.alpha and header.kind != "TIFF":
+        image = turn_upright(image, header.orientation)
+    for note in notes:
+        say_once(f"notice: {path}: {note}", note)
+    # A third faster than to have the decoder swap the channels.
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def check_header(path: Path, data: bytes) -> Header:
+    """What a picture's file says of itself; UserError where it can't or mustn't be decoded."""
+    if foreign := name_suffix(path.suffix):
+        raise UserError(f"{path}: {name_foreign(data) or foreign}")
+    try:
+        header = read_header(data)
+    except FormatError as error:
+        raise UserError(f"{path}: {name_foreign(data) or error}") from None
+    most = min(MOST_PIXELS, int(MOST_BYTES / header.cost))
+    if header.width * header.height > most:
+        raise UserError(
+            f"{path}: {header.width} x {header.height} pixels are more than {most:,}; "
+            "cut the slide into fields"
+        )
+    return header
+
+
+def reduce_depth(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """(h, w[, c]) uint16 to uint8, and the number of bits that were in use."""
+    colours = image[..., :3] if image.ndim == 3 else image
+    used = next(n for n in DEPTHS if int(colours.max(initial=0)) < 1 << n)
+    reduced = np.empty(image.shape, np.uint8)
+    for y in range(0, len(image), BAND):  # the whole at once would take the memory twice
+        np.right_shift(image[y : y + BAND], used - 8, out=reduced[y : y + BAND], casting="unsafe")
+    if image.ndim == 3 and image.shape[2] == 4:  # transparency has a range of its own
+        full = next(n for n in DEPTHS if int(image[..., 3].max(initial=0)) < 1 << n)
+        reduced[..., 3] = image[..., 3] >> (full - 8)
+    return reduced, used
+
+
+def lay_over_white(image: np.ndarray, premultiplied: bool) -> tuple[np.ndarray, bool]:
+    """(h, w, 4) uint8 BGRA over white: (h, w, 3) BGR, and whether anything was transparent.
+
+    A transparency of nothing at all, everywhere, is a channel that some writers leave unused.
+    """
+    opaque = np.ascontiguousarray(image[..., :3])
+    low, high, *_ = cv2.minMaxLoc(cv2.extractChannel(image, 3))
+    if low == 255 or (high == 0 and opaque.any()):
+        return opaque, False
+    for y in range(0, len(image), BAND):
+        band, cover = opaque[y : y + BAND], image[y : y + BAND, :, 3:].astype(np.uint16)
+        shown = band if premultiplied else (band * cover + 127) // 255
+        band[:] = np.minimum(shown + (255 - cover), 255)
+    return opaque, True
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The picture as EXIF's orientation, 1 to 8, says that it is to be looked at."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an RGB uint8 picture, whole or not at all; the suffix of `path` names the format."""
+    ok, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise UserError(f"{path}: can't write a picture of that kind; try .png")
+    write_bytes(path, data.tobytes())
+
+
+def square_crop(segment: np.ndarray, size: int) -> np.ndarray:
+    """Resize a segment (h, w, 3) uint8 into (size, size, 3) uint8, keeping its proportions.
+
+    The longer side fills the crop, the shorter is centred and its edge pixels repeated outwards.
+    This is the one way from a segment to what the network sees, for archive and prediction alike.
+    """
+    left, top, width, height = crop_content(segment.shape[1], segment.shape[0], size)
+    method = cv2.INTER_AREA if max(segment.shape[:2]) > size else cv2.INTER_LINEAR
+    resized = cv2.resize(segment, (width, height), interpolation=method)
+    right, bottom = size - width - left, size - height - top
+    return cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
+
+
+def crop_content(width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """Where a segment of that size lies in its crop: left, top, width, height in pixels."""
+    scale = size / max(width, height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    return (size - inner[0]) // 2, (size - inner[1]) // 2, *inner
+
+
+def scale_pixels(crops: np.ndarray) -> np.ndarray:
+    """Map uint8 crops to float16 in [0, 1]. Half precision holds all 256 levels of a pixel."""
+    if crops.size == 0:
+        return np.empty(crops.shape, np.float16)
+    levels = (np.arange(256) / 255).astype(np.float16)
+    # OpenCV looks levels up three times as fast as NumPy, as bits for want of half precision.
+    found = cv2.LUT(np.ascontiguousarray(crops).reshape(-1, 1), levels.view(np.uint16))
+    return found.view(np.float16).reshape(crops.shape)
+
+
+def unscale_pixels(crops: np.ndarray) -> np.ndarray:
+    """Map crops in [0, 1] to uint8, the inverse of `scale_pixels`, in slices."""
+    pixels = np.empty(crops.shape, np.uint8)
+    for part, out in zip(slices(crops), slices(pixels), strict=True):
+        np.rint(part * np.float32(255), out=out, casting="unsafe")
+    return pixels
+
+
+def slices(crops: np.ndarray) -> Iterator[np.ndarray]:
+    """The crops SLICE at a time: as floats, or as many views, they would fill the memory."""
+    return (crops[start : start + SLICE] for start in range(0, len(crops), SLICE))
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture at another size: areas averaged where it shrinks, else interpolated."""
+    shrinks = width < image.shape[1]
+    return cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+
+
+def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
+    """Bring the empty ground of a field, its brightest twentieth, to one colour (Land, 1977).
+
+    Where a `frame` is given (see `find_frame`), ground is measured in the smear alone, and the
+    frame is painted over with its colour.
+    """
+    size = max(1, image.shape[1] // 8), max(1, image.shape[0] // 8)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    framed = frame is not None and frame.any() and not frame.all()
+    if framed:
+        frame = enlarge(frame, image)
+        shown = cv2.resize(frame.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
+        small = small[shown.ravel()] if shown.any() else small
+    white = np.maximum(np.percentile(small, 95, axis=0), 48)
+    ground = round(255 * GROUND)
+    table = np.clip(np.arange(256)[:, np.newaxis] * (ground / white), 0, 255).astype(np.uint8)
+    levelled = cv2.LUT(image, table[:, np.newaxis])
+    if framed:
+        levelled[frame] = ground
+    return levelled

@@ -1,0 +1,1 @@
+"""How a script speaks, stops and writes: options and errors, signals, files, journals, figures."""

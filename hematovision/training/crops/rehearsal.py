@@ -1,0 +1,93 @@
+"""Rehearsal: some crops of every kind that a model has learnt, kept beside it for training that
+goes on from it where these aren't shown (Rebuffi et al., 2017: iCaRL).
+
+    kept = keep_crops(network.frozen, train, members, leaves, before, seed)
+    write_rehearsal(folder, kept)
+    shown = read_rehearsal(folder)          # None, where a model has none
+
+Not pictures are kept but what the frozen blocks of the network see of them, 5 KB each.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hematovision.archive.loading import Split
+from hematovision.archive.schema import check_members
+from hematovision.cells.taxonomy import list_members
+from hematovision.networks.card import NAME
+from hematovision.program.files import read_file, written_whole
+from hematovision.training.views import draw_views
+
+FILE = f"{NAME}_rehearsal.npz"
+EACH = 24  # crops of each leaf
+MOST = 100_000  # crops in a file that is read
+
+
+class Rehearsal(NamedTuple):
+    """Crops as the frozen blocks see them."""
+
+    maps: np.ndarray  # (n, h, w, c) float16
+    label: np.ndarray  # (n,) text, the leaf that each shows
+
+    def encode(self, leaves: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Which crops (m,) show any of `leaves`, by index, and which of them: (m, leaves) bool."""
+        labels, code = np.unique(self.label, return_inverse=True)
+        members = list_members(labels.tolist(), leaves)[code]
+        shown = np.flatnonzero(members.any(axis=1))
+        return shown, members[shown]
+
+
+def keep_crops(
+    see: Callable[[np.ndarray], np.ndarray], train: Split, members: np.ndarray,
+    leaves: Sequence[str], before: Rehearsal | None, seed: int,
+) -> Rehearsal | None:  # fmt: skip
+    """EACH of every leaf, at random, in a view each: half of them, or all where there are no new
+    ones, of what was kept `before` of crops of this size; None, where no crop is surely of one
+    leaf. `see`: crops to maps; `members` (n, leaves): which a crop may show.
+    """
+    rng = np.random.default_rng([seed, 9])
+    if before and before.maps.shape[1:] != see(train.X[:1]).shape[1:]:
+        before = None
+    maps, labels = [], []
+    sure = members.sum(axis=1) == 1
+    for k, leaf in enumerate(leaves):
+        new = rng.permutation(np.flatnonzero(sure & members[:, k]))
+        old = rng.permutation(np.flatnonzero(before.label == leaf) if before else [])
+        new = np.sort(new[: EACH - min(len(old), EACH // 2)])
+        old = np.sort(old[: EACH - len(new)]).astype(int)
+        maps += [see(views) for views in draw_views(train, new, [seed, 10, k])]
+        maps += [before.maps[old]] if before and len(old) else []
+        labels += [leaf] * (len(new) + len(old))
+    return Rehearsal(np.concatenate(maps), np.array(labels)) if maps else None
+
+
+def write_rehearsal(folder: Path, kept: Rehearsal | None) -> None:
+    """Write FILE, whole or not at all; that of an earlier run goes."""
+    if kept is None:
+        (folder / FILE).unlink(missing_ok=True)
+        return
+    with written_whole(folder / FILE) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **kept._asdict())
+
+
+def read_rehearsal(folder: Path) -> Rehearsal | None:
+    """What is kept beside a model; None where nothing is. ValueError where it is damaged, besides
+    what NumPy raises then."""
+    if not (folder / FILE).is_file():
+        return None
+    data = io.BytesIO(read_file(folder / FILE, "rehearsal"))
+    check_members(data)
+    data.seek(0)
+    with np.load(data, allow_pickle=False) as file:
+        maps, label = file["maps"], file["label"]
+    if maps.ndim != 4 or maps.dtype != np.float16 or not 0 < len(maps) <= MOST:
+        raise ValueError(f"{FILE} holds no maps")
+    if label.shape != (len(maps),) or label.dtype.kind != "U" or not np.isfinite(maps).all():
+        raise ValueError(f"{FILE} doesn't tell what its maps show")
+    return Rehearsal(maps, label)

@@ -1,0 +1,16 @@
+"""Splits of an archive for tests of training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hematovision.archive.loading import Split
+
+
+def make_split(label: list[str], lab: list[str] | None = None, size: int = 32) -> Split:
+    """A split of noise with these labels, all of one laboratory unless said otherwise."""
+    count = len(label)
+    X = np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    box = np.tile([0, 0, size, size], (count, 1))
+    labs = np.array([""] * count if lab is None else lab)
+    return Split(X, np.zeros(count, int), np.array(label), np.full(count, "f.png"), box, labs)

@@ -1,0 +1,93 @@
+"""Types of white cells in fields: named by the crop network, counted, with honest intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hematovision.cells.cells import Cells
+from hematovision.networks.differential import (
+    count_types,
+    format_differential,
+    list_types,
+    type_cells,
+    wilson,
+)
+
+CLASSES = ["Background", "Erythroblast", "Lymphocyte", "Neutrophil", "RBC", "WBC"]
+FOUND = ["RBC", "WBC"]
+BY_GREY = {10: "Neutrophil", 20: "WBC", 30: "RBC"}
+
+
+class Painted:
+    """Stands for a classifier that tells the type by the grey of the middle of a crop."""
+
+    classes = CLASSES
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def crop(self, picture: np.ndarray) -> np.ndarray:
+        self.shapes.append(picture.shape)
+        return picture
+
+    def answer(self, crop: np.ndarray) -> dict[str, Any]:
+        label = BY_GREY[int(crop[crop.shape[0] // 2, crop.shape[1] // 2, 0])]
+        probabilities = {name: 0.1 for name in CLASSES} | {label: 0.5}
+        return {"label": label, "probabilities": probabilities}
+
+
+def test_types_are_kinds_of_what_is_found_in_fields() -> None:
+    assert list_types(CLASSES, FOUND) == ["Erythroblast", "Lymphocyte", "Neutrophil"]
+    assert list_types(CLASSES, ["RBC"]) == []
+    assert list_types(["Other", "RBC"], FOUND) == []
+
+
+def test_only_white_cells_are_typed_and_where_the_networks_disagree_none_is_named() -> None:
+    image = np.zeros((40, 100, 3), np.uint8)
+    for k, grey in enumerate((10, 20, 30)):
+        image[:, 20 * k : 20 * (k + 1)] = grey
+    box = np.array([[-3.5, 2, 20, 30], [20.2, 0, 39.7, 44], [40, 0, 60, 40], [60, 0, 80, 40]])
+    cells = Cells(box, np.array([1, 1, 1, 0]), np.ones(4))
+    classifier = Painted()
+    found = type_cells(classifier, image, cells, FOUND)  # type: ignore[arg-type]
+    assert [row.get("type", "not asked") for row in found] == [
+        "Neutrophil",
+        None,
+        None,
+        "not asked",
+    ]
+    assert set(found[0]["type_probabilities"]) == {"Erythroblast", "Lymphocyte", "Neutrophil"}
+    assert classifier.shapes == [(28, 20, 3), (40, 20, 3), (40, 20, 3)]  # inside the field
+
+
+def test_a_box_without_area_still_gets_an_answer() -> None:
+    image = np.full((40, 100, 3), 20, np.uint8)
+    cells = Cells(np.array([[50.0, 10, 50, 10]]), np.array([1]), np.ones(1))
+    assert type_cells(Painted(), image, cells, FOUND)[0]["type"] is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "count, total, low, high",
+    [(5, 100, 0.0215, 0.1118), (0, 100, 0, 0.0370), (100, 100, 0.9630, 1), (1, 1, 0.2065, 1)],
+)
+def test_interval_of_a_share(count: int, total: int, low: float, high: float) -> None:
+    assert wilson(count, total) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_of_no_cell_every_share_is_possible() -> None:
+    assert wilson(0, 0) == (0, 1)
+
+
+def test_shares_are_of_the_typed_cells() -> None:
+    named = ["Neutrophil", "Neutrophil", "Erythroblast", None]
+    found = count_types(named, ["Erythroblast", "Lymphocyte", "Neutrophil"])
+    assert (found["typed"], found["untyped"], found["immature"]) == (3, 1, 1)
+    assert found["types"]["Neutrophil"]["share"] == pytest.approx(2 / 3)
+    assert found["types"]["Lymphocyte"]["count"] == 0
+    shown = format_differential(found)
+    assert "66.7 %" in shown and "of 4" in shown and "1 immature" in shown
+    nothing = format_differential(count_types([None], ["Neutrophil"]))
+    assert "-   0.0 to 100.0 %" in nothing and "immature" not in nothing

@@ -1,0 +1,343 @@
+"""Tests of the page that counts, in a real browser: its answers, its safety, its corrections."""
+
+from __future__ import annotations
+
+import base64
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, SAMPLE, write_png
+from driver import Page
+
+from hematovision.cells.taxonomy import find_parent
+from hematovision.networks.card import PRETRAINED
+from hematovision.networks.classifier import Classifier, decide
+from hematovision.networks.detector import Detector
+from hematovision.networks.tiles import decode, network_size, spread_tiles
+from hematovision.page import build
+from hematovision.pictures.frame import find_frame
+from hematovision.pictures.images import level_light, read_image, resize, scale_pixels, square_crop
+
+SHARED = ROOT.parent / "shared"
+LEAST = 0.05  # probability from which the page finds cells
+# Pixels go to the browser and back as base64.
+PASS = """
+const picture = (text, width, height) => (
+  {data: Uint8ClampedArray.from(atob(text), (c) => c.charCodeAt(0)), width, height});
+const bytes = (array) => {
+  const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  let text = "";
+  for (let i = 0; i < view.length; i += 32768)
+    text += String.fromCharCode(...view.subarray(i, i + 32768));
+  return btoa(text);
+};
+"""
+
+
+# --- what the tests share -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def twins(browser) -> Iterator[Callable]:
+    """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
+    page = browser.new_page()
+    page.goto("about:blank")
+    script = PASS + build.bundle("worker")
+    page.evaluate(
+        "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
+        script,
+    )
+    yield page.evaluate
+    page.close()
+
+
+def pack_image(image: np.ndarray) -> list:
+    """An image as `picture` of PASS takes it."""
+    data = base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()
+    return [data, image.shape[1], image.shape[0]]
+
+
+def unpack_image(text: str, height: int, width: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)
+
+
+@pytest.fixture(scope="module")
+def field_files() -> list[Path]:
+    """Twenty real fields of three laboratories; of the sample where these aren't at hand."""
+    folders = [SHARED / lab / "JPEGImages" for lab in ("bccd", "raabin", "pbc")]
+    if not all(folder.is_dir() for folder in folders):
+        return sorted((SAMPLE / "JPEGImages").glob("*.jpg"))[:6]
+    every = zip(folders, (7, 7, 6), strict=True)
+    return [path for folder, n in every for path in pick_evenly(sorted(folder.iterdir()), n)]
+
+
+def pick_evenly(paths: Sequence[Path], n: int) -> list[Path]:
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, n).round().astype(int)]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load(PRETRAINED, Classifier.load(PRETRAINED).card, threads=2)
+
+
+SAMPLE_FIELD = SAMPLE / "JPEGImages" / "drawn_037.jpg"
+
+
+# --- twins ----------------------------------------------------------------------------------------
+
+
+def test_resizing_is_opencvs(twins: Callable, field_files: list[Path]) -> None:
+    rng = np.random.default_rng(0)
+    for path in field_files[::7]:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        twins("([image]) => { globalThis.field = picture(...image); }", [pack_image(image)])
+        sizes = [(width // n, height // n) for n in (2, 3, 6, 8)]  # whole blocks
+        sizes += [(352, 256), (width - 1, height - 1), (width, height // 2)]
+        sizes += [(width - 9, height + 9), (width + 200, height - 40), (width + 32, height + 64)]
+        for w, h in sizes:
+            found = twins("([w, h]) => bytes(resize(field, w, h).data)", [w, h])
+            apart = np.abs(unpack_image(found, h, w).astype(int) - resize(image, w, h))
+            assert apart.max() <= (0 if w < width and h <= height else 1), (path.name, w, h)
+        for _ in range(20):
+            w, h = rng.integers(2, 240, 2).tolist()
+            x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
+            segment = image[y : y + h, x : x + w]
+            given = [x, y, w, h]
+            found = twins("(box) => bytes(squareCrop(cut(field, ...box), 96).data)", given)
+            apart = np.abs(unpack_image(found, 96, 96).astype(int) - square_crop(segment, 96))
+            assert apart.max() <= (0 if max(w, h) > 96 else 1), (path.name, given)
+
+
+def test_light_and_scale_of_pixels(twins: Callable, field_files: list[Path]) -> None:
+    for path in field_files[::5]:
+        image = read_image(path)
+        found = twins(
+            """([image]) => {
+              const {width, height, ...rest} = levelLight(picture(...image));
+              return bytes(cut({width, height, ...rest}, 0, 0, width, height).data);
+            }""",
+            [pack_image(image)],
+        )
+        assert (unpack_image(found, *image.shape[:2]) == level_light(image)).all(), path.name
+    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    found = twins("([image]) => [...scalePixels(picture(...image))]", [pack_image(levels)])
+    assert found == scale_pixels(levels).astype(np.float32).ravel().tolist()
+
+
+def test_tiles_and_sizes(twins: Callable) -> None:
+    for length in (40, 300, 640, 767, 768, 769, 1057, 4000, 12345):
+        for scale in (0.21, 0.5, 80 / 111, 1.0, 1.7, 3.9):
+            found = twins(
+                "([n, s]) => spreadTiles(n, s).map((t) => t.map(String))", [length, scale]
+            )
+            wanted = [[*map(float, (*a, *b))] for a, b in spread_tiles(length, scale)]
+            named = [[float(v.replace("Infinity", "inf")) for v in tile] for tile in found]
+            assert named == wanted, (length, scale)
+    for length in (1, 48, 80, 112, 352, 399.99, 400, 1000):
+        assert twins("networkSize", length) == network_size(length)
+
+
+def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: list[Path]) -> None:
+    rng = np.random.default_rng(1)
+    answers = []
+    for path in field_files[::4]:
+        picture = resize(level_light(read_image(path)), 448, 352)
+        answers.append(detector.run(picture))
+    for _ in range(3):  # plateaus, ties and crowds that no network draws
+        heat = rng.choice([0.0, 0.1, 0.5, 0.5, 0.9], (24, 32, 3)).astype(np.float32)
+        answers.append((heat, rng.uniform(0, 9, (24, 32, 4)).astype(np.float32)))
+    for heat, reach in answers:
+        size = heat.shape[1] * 4, heat.shape[0] * 4
+        wanted = decode(heat, reach, size, 0.05)
+        joined = np.concatenate([heat, reach], axis=-1).astype(np.float32)
+        found = twins(
+            """([text, labels, width, height]) => {
+              const raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+              const answer = new Float32Array(raw.buffer);
+              return decode(answer, labels, width, height, 0.05);
+            }""",
+            [base64.b64encode(joined.tobytes()).decode(), heat.shape[2], *size],
+        )
+        assert [cell["label"] for cell in found] == wanted.label.tolist()
+        assert [cell["probability"] for cell in found] == wanted.probability.tolist()
+        boxes = np.array([cell["box"] for cell in found]).reshape(-1, 4)
+        assert boxes == pytest.approx(wanted.box, abs=1e-9)
+
+
+def test_classes_are_chosen_down_the_tree(twins: Callable) -> None:
+    classes = ["Background", "Eosinophil", "Neutrophil", "Platelets", "RBC", "WBC"]
+    rng = np.random.default_rng(5)
+    leaves = rng.dirichlet(np.full(6, 0.4), 300).astype(np.float32)
+    leaves[:, 5] += leaves[:, 1] + leaves[:, 2]  # a parent's is the sum
+    card = {
+        "classes": classes,
+        "threshold": None,
+        "parents": [find_parent(name, classes) for name in classes],
+        "kind_threshold": 0.7,
+    }
+    choose = """([card, rows]) => {
+      const classifier = new Classifier(card, null);
+      return rows.map((row) => classifier.choose(row));
+    }"""
+    found = twins(choose, [card, leaves.tolist()])
+    assert found == decide(leaves, classes, None, 0.7).tolist()
+    assert set(found) == set(range(6))
+    binary = rng.dirichlet([1, 1], 50)
+    card |= {"classes": ["Other", "RBC"], "threshold": 0.4, "parents": [None, None]}
+    found = twins(choose, [card, binary.tolist()])
+    assert found == decide(binary, card["classes"], 0.4).tolist()
+
+
+def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:
+    """A field as it is, behind an eyepiece, between bars, and with a scale bar."""
+    height, width = field.shape[:2]
+    disc = np.zeros((height, width), np.uint8)
+    cv2.circle(disc, (width // 2 + 9, height // 2), int(0.48 * height), 255, -1)
+    light = cv2.GaussianBlur(disc, (0, 0), 3).astype(np.float32)[..., np.newaxis] / 255
+    bar = field.copy()
+    cv2.rectangle(bar, (width - 160, height - 40), (width - 40, height - 33), (0, 0, 0), -1)
+    cv2.putText(bar, "10 um", (width - 130, height - 46), 0, 0.6, (0, 0, 0), 2)
+    return {
+        "plain": field,
+        "eyepiece": (field * light + 6 * (1 - light)).astype(np.uint8),
+        "black bars": cv2.copyMakeBorder(field, 40, 30, 0, 0, cv2.BORDER_CONSTANT),
+        "white bar": cv2.copyMakeBorder(field, 0, 0, 50, 0, cv2.BORDER_CONSTANT, value=[255] * 3),
+        "scale bar": bar,
+        "even scale bar": bar[:, 65:],  # an opening by an even kernel
+    }
+
+
+def test_frames_are_left_out(twins: Callable, field_files: list[Path]) -> None:
+    for path in field_files[:2]:
+        for name, image in frame_fields(read_image(path)).items():
+            frame = find_frame(image)
+            found, levelled = twins(
+                """([image]) => {
+                  const frame = findFrame(picture(...image));
+                  return [bytes(frame.data), bytes(levelLight(picture(...image), frame).data)];
+                }""",
+                [pack_image(image)],
+            )
+            assert frame.any() == (name != "plain")
+            data = np.frombuffer(base64.b64decode(found), np.uint8).reshape(frame.shape)
+            assert (data == frame).all(), (path.name, name)
+            wanted = level_light(image, frame)
+            assert (unpack_image(levelled, *image.shape[:2]) == wanted).all(), (path.name, name)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
+    """The page finds in fields what predict.py finds."""
+    found = page.open(*paths).fields()
+    assert [field["name"] for field in found] == [path.name for path in paths]
+    shift, gap, cells, elsewhere = 0.0, 0.0, 0, 0
+    for path, field in zip(paths, found, strict=True):
+        assert field["state"] == "done" and field["single"] is None, path.name
+        wanted, scale = detector.search(read_image(path), LEAST)
+        assert field["scale"]["certain"] == scale.certain
+        assert field["scale"]["cellPx"] == pytest.approx(scale.cell_px, rel=1e-4)
+        counted = detector.is_counted(wanted)
+        given = field["cells"]
+        boxes = np.array([cell["box"] for cell in given]).reshape(-1, 4)
+        code = np.array([detector.labels.index(cell["label"]) for cell in given], int)
+        # Of equal probabilities one or the other may come first.
+        away = np.abs(boxes[np.newaxis] - wanted.box[:, np.newaxis]).max(axis=2, initial=0)
+        same = (away + 1e6 * (code != wanted.label[:, np.newaxis])).argmin(axis=1)
+        assert sorted(same) == list(range(len(code))), path.name
+        assert (code[same] == wanted.label).all(), path.name
+        sure = np.array([cell["probability"] for cell in given])
+        count = np.array([cell["counted"] for cell in given])
+        assert (count[same] == counted).all(), path.name
+        moved = np.abs(boxes[same] - wanted.box).max(axis=1, initial=0)
+        shift = max(shift, moved[counted].max(initial=0))
+        elsewhere += int((moved[~counted] > 0.05).sum())
+        gap = max(gap, np.abs(sure[same] - wanted.probability).max(initial=0))
+        cells += len(boxes)
+    print(f"{len(found)} fields, {cells} cells: boxes within {shift:.2g} px, p within {gap:.2g}")
+    assert cells > 10 * len(found)
+    # Of two places of a doubtful cell that are equally likely to 1e-6 either may be its centre.
+    assert elsewhere <= cells / 500
+    assert shift <= 0.05 and gap <= 1e-3
+
+
+def test_fields_as_predict_finds_them(
+    app: Callable[..., Page], field_files: list[Path], detector: Detector
+) -> None:
+    check_fields(app(), field_files, detector)
+
+
+def test_wide_and_framed_fields_as_predict_finds_them(
+    app: Callable[..., Page], detector: Detector, tmp_path: Path
+) -> None:
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    twice = np.hstack([field, field[:, ::-1]])
+    wide = np.vstack([twice, twice[::-1]])
+    pictures = {
+        "wide": cv2.resize(wide, (704, 528), interpolation=cv2.INTER_AREA),  # found in tiles
+        "close": cv2.resize(field[:300, :400], None, fx=2, fy=2),
+        **{name: frame_fields(field)[name] for name in ("eyepiece", "scale bar")},
+    }
+    paths = [write_png(tmp_path / f"{name}.png", picture) for name, picture in pictures.items()]
+    check_fields(app(), paths, detector)
+
+
+def test_crops_as_predict_names_them(app: Callable[..., Page]) -> None:
+    classifier = Classifier.load(PRETRAINED)
+    segments = list(cut_segments(40))
+    assert len(segments) == 40
+    page = app()
+    files = [
+        {
+            "name": f"{k}.png",
+            "mimeType": "image/png",
+            "buffer": cv2.imencode(".png", segment[..., ::-1])[1].tobytes(),
+        }
+        for k, segment in enumerate(segments)
+    ]
+    page.open(*files)
+    gap = 0.0
+    for segment, field in zip(segments, page.fields(), strict=True):
+        wanted, found = classifier.answer(classifier.crop(segment)), field["single"]
+        assert found["label"] == wanted["label"]
+        assert found["uncertain"] == wanted["uncertain"]
+        assert list(found["probabilities"]) == list(wanted["probabilities"])
+        apart = [found["probabilities"][k] - p for k, p in wanted["probabilities"].items()]
+        gap = max(gap, *map(abs, apart))
+        assert found["probability"] == found["probabilities"][found["label"]]
+    print(f"40 crops: probabilities within {gap:.2g}")
+    assert gap <= 1e-3
+
+
+def cut_segments(n: int) -> Iterator[np.ndarray]:
+    """Cells of all labels and laboratories at hand, noise among them, too small to be a field."""
+    labs = [SHARED / lab for lab in ("bccd", "raabin", "pbc")]
+    roots = [lab for lab in labs if lab.is_dir()] or [SAMPLE]
+    rng = np.random.default_rng(3)
+    yield rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    cut, k = 1, 0
+    while cut < n:
+        root = roots[k % len(roots)]
+        fields = sorted((root / "Annotations").glob("*.xml"))
+        note = fields[(k * 7) % len(fields)]
+        k += 1
+        picture = next((root / "JPEGImages").glob(f"{note.stem}.*"))
+        # One of each label of a field, so that the rare ones come too.
+        by_label = {
+            item.findtext("name"): [
+                round(float(item.findtext(f"bndbox/{corner}")))
+                for corner in ("xmin", "ymin", "xmax", "ymax")
+            ]
+            for item in ET.parse(note).iter("object")
+        }
+        for x0, y0, x1, y1 in by_label.values():
+            segment = read_image(picture)[max(0, y0) : y1, max(0, x0) : x1]
+            if cut < n and segment.size and min(segment.shape[:2]) < 256:
+                cut += 1
+                yield segment

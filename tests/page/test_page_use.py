@@ -1,0 +1,468 @@
+"""What a person does with the page that counts: corrects, tallies, measures, takes away."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, SAMPLE, Run, load, write_png
+from driver import Page
+
+from hematovision.cells.cells import sides, touches
+from hematovision.networks.card import PRETRAINED
+
+FIELD = ROOT / "data" / "examples" / "field.jpg"
+LABELS = ["Platelets", "RBC", "WBC"]
+DRAWN = [SAMPLE / "JPEGImages" / f"drawn_{k:03}.jpg" for k in (0, 1)]
+
+
+def counts(page: Page) -> dict[str, int]:
+    """What the table says of the field at hand."""
+    rows = page.page.eval_on_selector_all(
+        "#counts tbody tr", "(rows) => rows.map((row) => row.cells[1].textContent)"
+    )
+    return dict(zip(LABELS, map(int, rows), strict=True))
+
+
+def chosen(page: Page) -> dict | None:
+    return page.page.evaluate("hematovision.session.chosen")
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.page.keyboard.press(key)
+
+
+@pytest.fixture(scope="module")
+def with_field(app_of_module: Callable[..., Page]) -> Page:
+    return app_of_module().open(FIELD)
+
+
+@pytest.fixture
+def opened(with_field: Page) -> Page:
+    """The page with one real field."""
+    return with_field.reset()
+
+
+def test_pictures_are_dropped_and_pasted_several_at_once(app: Callable[..., Page]) -> None:
+    cells = sorted((ROOT / "data" / "examples").glob("*.png"))
+    page = app()
+    give = """([texts, type]) => {
+      const transfer = new DataTransfer();
+      for (const [k, text] of texts.entries()) {
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        transfer.items.add(new File([bytes], `${type}${k}.png`, {type: "image/png"}));
+      }
+      const [Kind, name] = type === "drop"
+        ? [DragEvent, "dataTransfer"] : [ClipboardEvent, "clipboardData"];
+      dispatchEvent(new Kind(type, {[name]: transfer, bubbles: true, cancelable: true}));
+    }"""
+    texts = [base64.b64encode(path.read_bytes()).decode() for path in cells]
+    page.page.evaluate(give, [texts[:2], "drop"])
+    page.wait("hematovision.session.fields.length === 2")
+    page.page.evaluate(give, [texts[2:3], "paste"])
+    page.wait("hematovision.session.fields.length === 3")
+    page.settle()
+    assert [f["name"] for f in page.fields()] == ["drop0.png", "drop1.png", "paste0.png"]
+    assert all(field["single"] for field in page.fields())
+    assert page.page.is_visible("#single") and not page.page.is_visible("#counts")
+    assert page.count("#strip button") == 3
+    press(page, "PageUp")
+    assert page.text("#name") == "drop1.png"
+
+
+# --- look again and correct -----------------------------------------------------------------------
+
+
+def test_doubtful_cells_come_up_first_and_one_key_settles_them(opened: Page) -> None:
+    page, before = opened, counts(opened)
+    doubt = page.page.evaluate(
+        "hematovision.session.doubtful(hematovision.session.now).map((cell) => cell.id)"
+    )
+    assert doubt
+    page.page.click("#tab-review")
+    press(page, "u")
+    first = chosen(page)
+    assert first["id"] == doubt[0]
+    listed = page.page.eval_on_selector_all("#cells li", "(items) => items.map((i) => i.cell.id)")
+    assert listed[: len(doubt)] == doubt
+    assert page.count("#cells li[aria-selected=true]") == 1
+    press(page, "3")  # a white cell, whatever it was
+    after = counts(page)
+    lost = {first["label"]: 1} if first["counted"] else {}
+    assert Counter(after) == Counter(before) + Counter(WBC=1) - Counter(lost)
+    assert "1 named" in page.text("#by-hand")
+    assert "✎" not in page.text("#strip")  # one picture has no strip
+    if len(doubt) > 1:
+        assert chosen(page)["id"] == doubt[1]
+        press(page, "Enter")  # it's right: settled, and counted
+        assert doubt[1] not in page.page.evaluate(
+            "hematovision.session.doubtful(hematovision.session.now).map((cell) => cell.id)"
+        )
+    press(page, "Control+z", *(["Control+z"] if len(doubt) > 1 else []))
+    assert counts(page) == before
+    assert not page.page.is_visible("#by-hand")
+
+
+def test_delete_undo_redo(opened: Page) -> None:
+    page, before = opened, counts(opened)
+    press(page, "j")
+    cell = chosen(page)
+    assert cell
+    press(page, "Delete")
+    assert sum(counts(page).values()) == sum(before.values()) - cell["counted"]
+    assert "1 deleted" in page.text("#by-hand")
+    press(page, "Control+z")
+    assert counts(page) == before
+    press(page, "Control+Shift+z")
+    assert sum(counts(page).values()) == sum(before.values()) - cell["counted"]
+    page.page.click("#undo")
+    assert counts(page) == before
+    assert page.page.is_disabled("#undo") and page.page.is_enabled("#redo")
+
+
+def test_a_box_is_added_by_dragging_or_by_keys_and_moved(opened: Page) -> None:
+    page, before = opened, counts(opened)
+    frame = page.page.locator("#stage").bounding_box()
+    x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+    press(page, "a")
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 40, y + 20)
+    page.page.mouse.move(x + 90, y + 70)
+    page.page.mouse.up()
+    assert sum(counts(page).values()) == sum(before.values()) + 1
+    scale = page.page.evaluate("hematovision.keys.parts.view.scale")
+    box = np.array(chosen(page)["box"])
+    assert box[2:] - box[:2] == pytest.approx([90 / scale, 70 / scale], abs=0.6)
+    page.wait("!document.querySelector('#state').textContent.startsWith('Drag')")
+    press(page, "Enter")  # while adding: one in the middle of what is seen
+    assert sum(counts(page).values()) == sum(before.values()) + 2
+    assert "2 added" in page.text("#by-hand")
+    press(page, "a")
+    start = np.array(chosen(page)["box"])
+    press(page, "g", "ArrowRight", "ArrowDown")
+    moved = np.array(chosen(page)["box"])
+    assert (moved > start).all() and moved - start == pytest.approx(moved[0] - start[0])
+    press(page, "g", "ArrowLeft")
+    assert chosen(page)["box"][2] < moved[2] and chosen(page)["box"][0] == moved[0]
+    # A corner is dragged with the mouse.
+    corner = page.page.locator("#boxes circle").nth(2).bounding_box()
+    at = corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2
+    page.page.mouse.move(*at)
+    page.page.mouse.down()
+    page.page.mouse.move(at[0] + 30, at[1] + 30, steps=4)
+    page.page.mouse.up()
+    assert chosen(page)["box"][2] > moved[2]
+    assert chosen(page)["box"][:2] == pytest.approx(list(moved[:2]))
+
+
+def test_zoom_pan_and_pinch(app: Callable[..., Page]) -> None:
+    page = app("phone", has_touch=True).open(FIELD)
+    get = "(({left, top, scale}) => [left, top, scale])(hematovision.keys.parts.view)"
+    fitted = page.page.evaluate(get)
+    press(page, "+")
+    assert page.page.evaluate(get)[2] == pytest.approx(1.25 * fitted[2])
+    press(page, "f", "ArrowRight")
+    left, top, scale = page.page.evaluate(get)
+    assert left > fitted[0] and (top, scale) == pytest.approx((fitted[1], fitted[2]))
+    press(page, "f")
+    touch = page.page.context.new_cdp_session(page.page)
+    frame = page.page.locator("#stage").bounding_box()
+    x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+
+    def fingers(kind: str, apart: float) -> None:
+        points = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [] if kind == "touchEnd" else points},
+        )
+
+    fingers("touchStart", 30)
+    for apart in (40, 50, 60):
+        fingers("touchMove", apart)
+    fingers("touchEnd", 0)
+    assert page.page.evaluate(get)[2] == pytest.approx(2 * fitted[2], rel=0.02)
+    assert chosen(page) is None
+
+
+def test_corrections_survive_a_reload_until_the_picture_is_closed(
+    app: Callable[..., Page], page_file: Path
+) -> None:
+    page = app().open(FIELD)
+    before = counts(page)
+    press(page, "j", "Delete", "j", "3")
+    corrected = counts(page)
+    assert corrected != before
+    page.wait("hematovision.storage.unwritten.size === 0")
+    page.start(page_file)
+    assert page.text("#state") == "One picture of last time is back."
+    assert counts(page) == corrected
+    assert "1 deleted" in page.text("#by-hand")
+    page.page.click("#close")  # asks before corrections are lost
+    assert page.page.is_visible("#asking")
+    page.page.click("#asking button[value=no]")
+    assert counts(page) == corrected
+    page.page.click("#close")
+    page.page.click("#yes")
+    page.wait("hematovision.session.fields.length === 0")
+    page.start(page_file)
+    assert page.fields() == []
+    assert page.text("#name") == "No picture yet"
+
+
+def test_a_warning_stands_before_corrections_are_lost(
+    app: Callable[..., Page], page_file: Path
+) -> None:
+    page = app()
+    leave = """(() => {
+      const event = new Event("beforeunload", {cancelable: true});
+      dispatchEvent(event);
+      return event.defaultPrevented;
+    })()"""
+    page.page.add_init_script(
+        "indexedDB.open = () => { throw new DOMException('', 'QuotaError'); }"
+    )
+    page.start(page_file).open(FIELD)
+    assert not page.page.evaluate(leave)  # nothing was corrected
+    press(page, "j", "Delete")
+    page.wait("hematovision.storage.broken")
+    assert page.page.evaluate(leave)
+    press(page, "Control+z")
+    assert not page.page.evaluate("hematovision.session.now.cells.some((cell) => cell.deleted)")
+
+
+def test_single_keys_can_be_turned_off(opened: Page) -> None:
+    page, before = opened, counts(opened)
+    page.page.click("#tab-help")
+    page.page.uncheck("#letters")
+    press(page, "j", "u")
+    assert chosen(page) is None
+    page.page.check("#letters")
+    press(page, "j")
+    assert chosen(page) and counts(page) == before
+
+
+# --- differential ---------------------------------------------------------------------------------
+
+
+def give_whites(page: Page, n: int, proposed: str | None = None) -> None:
+    """Lay n white cells over the field, as if the model had found (and typed) them."""
+    page.page.evaluate(
+        """([n, type]) => {
+          const {session} = hematovision;
+          if (type) session.model.types = [type, "Eosinophil"];
+          for (const cell of session.now.cells) cell.deleted = true;
+          for (let k = 0; k < n; k++) {
+            const box = [k, k, k + 30, k + 30], label = "WBC", counted = true;
+            const made = {label, box, probability: 0.9, origin: {label, box, counted}, type};
+            session.now.cells.push(session.makeCell({...made, proposed: type}));
+          }
+          session.changed("cells");
+        }""",
+        [n, proposed],
+    )
+
+
+def tally(page: Page) -> dict[str, list[str]]:
+    rows = page.page.eval_on_selector_all(
+        "#types tbody tr", "(rows) => rows.map((r) => [...r.cells].map((c) => c.textContent))"
+    )
+    return {name.split()[0]: rest for name, *rest in rows}
+
+
+def test_differential_stops_at_a_hundred(opened: Page) -> None:
+    page = opened
+    give_whites(page, 102)
+    press(page, "w")
+    assert page.page.is_visible("#differential") and chosen(page)["label"] == "WBC"
+    assert page.text("#proposal") == "White cell: press the key of its type."
+    press(page, *("n" * 60), *("l" * 30), *("m" * 8), "e")
+    assert page.text("#stand") == "99 of 100 white cells counted"
+    press(page, "b")
+    assert page.text("#stand") == "100 of 100 white cells counted"
+    assert page.text("#state") == "100 white cells counted: done. Stopped."
+    press(page, "n", "w", "n")  # the hundred and first isn't
+    found = tally(page)
+    assert page.text("#stand") == "100 of 100 white cells counted"
+    dash = "\N{EN DASH}"
+    wilson = {"neutrophil": f"50{dash}69", "lymphocyte": f"22{dash}40"}  # by hand
+    for name, n in {"neutrophil": 60, "lymphocyte": 30, "monocyte": 8, "eosinophil": 1}.items():
+        assert found[name][:2] == [str(n), f"{n:.1f}"]
+        assert found[name][2] == wilson.get(name, found[name][2])
+    page.page.select_option("#stop", "200")
+    press(page, "w", "r")
+    assert page.text("#stand") == "101 of 200 white cells counted"
+    press(page, "w", "r", "w")
+    assert page.text("#state").startswith("No white cell is left")
+    press(page, "Control+z")
+    assert page.text("#stand") == "101 of 200 white cells counted"
+    assert "tallied by hand" in page.text("#corrected")
+
+
+def test_differential_with_proposals_counts_the_corrected(opened: Page) -> None:
+    page = opened
+    give_whites(page, 4, "Neutrophil")
+    press(page, "w")
+    assert page.text("#proposal") == "Proposed: neutrophil"
+    press(page, "Enter", "Enter", "e")
+    page.page.click("#confirm")
+    found = tally(page)
+    assert (found["neutrophil"][0], found["eosinophil"][0]) == ("3", "1")
+    assert page.text("#corrected") == "Of 4 proposed, 1 corrected by hand."
+    assert page.page.evaluate("hematovision.session.now.cells.filter((c) => c.tallied).length") == 4
+
+
+# --- take it away ---------------------------------------------------------------------------------
+
+
+def test_tables_are_those_of_predict(app: Callable[..., Page], run: Run, tmp_path: Path) -> None:
+    page = app().open(FIELD, DRAWN[0])
+    out = tmp_path / "found"
+    done = run("predict.py", "--field", FIELD, DRAWN[0], "--model", PRETRAINED, "--output", out)
+    assert done.status == 0, done.err
+    wanted = list(csv.DictReader((out / "cells.csv").open()))
+    found = list(csv.DictReader(io.StringIO(page.save("#save-cells").decode())))
+    assert len(found) == len(wanted) > 20
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert list(mine) == list(theirs)
+        assert mine["image"] == Path(theirs.pop("image")).name
+        assert float(mine["probability"]) == pytest.approx(
+            float(theirs.pop("probability")), abs=1e-3
+        )
+        assert {k: mine[k] for k in theirs} == theirs
+    summary = list(csv.DictReader((out / "summary.csv").open()))
+    table = list(csv.DictReader(io.StringIO(page.save("#save-counts").decode())))
+    for mine, theirs in zip(table, summary, strict=True):
+        assert mine.pop("by_hand") == "0"
+        assert mine == theirs | {"image": Path(theirs["image"]).name}
+    press(page, "j", "3")
+    found = list(csv.DictReader(io.StringIO(page.save("#save-cells").decode())))
+    (row,) = [row for row in found if not row["probability"]]  # a person said so
+    assert row["label"] == "WBC"
+    table = list(csv.DictReader(io.StringIO(page.save("#save-counts").decode())))
+    assert [row["by_hand"] for row in table] == ["0", "1"]
+
+
+def test_picture_with_boxes(opened: Page) -> None:
+    data = np.frombuffer(opened.save("#save-picture"), np.uint8)
+    drawn, field = cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.imread(str(FIELD))
+    height, width = field.shape[:2]
+    assert drawn.shape[1] == 2 * width and drawn.shape[0] > 2 * height
+    plain = cv2.resize(field, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    apart = np.abs(drawn[: 2 * height].astype(int) - plain).max(axis=2)
+    assert 0.01 < (apart > 60).mean() < 0.3  # boxes
+    assert np.median(apart) < 8  # and the field behind them
+
+
+def test_boxes_train_the_next_model(app: Callable[..., Page], run: Run, tmp_path: Path) -> None:
+    again = tmp_path / "drawn_001.jpg"  # the same name twice: both are kept
+    again.write_bytes(FIELD.read_bytes())
+    page = app().open(*DRAWN, again)
+    press(page, "j", "Delete", "j", "3", "w", "n")  # the first white cell is a neutrophil
+    with zipfile.ZipFile(io.BytesIO(page.save("#save-boxes"))) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        archive.extractall(tmp_path / "mine")
+    assert {n.split("/")[0] for n in names} == {"JPEGImages", "Annotations"}
+    assert sorted(Path(n).stem for n in names if n.endswith(".xml")) == [
+        "drawn_000", "drawn_001", "drawn_001_2",
+    ]  # fmt: skip
+    done = run(
+        "preprocess_data.py", "--data-dir", tmp_path / "mine", "--task", "multiclass", "--split",
+        "test", "--image-size", 32, "--output", tmp_path / "a.npz",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    boxes = load(tmp_path / "a.npz")
+    total = Counter()
+    for field in page.fields():
+        total.update(c["label"] for c in field["cells"] if c["counted"] and not c["deleted"])
+    learnt = Counter(boxes["label_test"].tolist())
+    assert learnt["Neutrophil"] == 1
+    learnt["WBC"] += 1
+    assert {k: learnt[k] for k in LABELS} == dict(total)
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def test_sizes_by_the_median_red_cell_or_a_scale_of_ones_own(opened: Page) -> None:
+    page = opened
+    page.page.click("#tab-sizes")
+    (field,) = page.fields()
+    red = [c["box"] for c in field["cells"] if c["counted"] and c["label"] == "RBC"]
+    box = np.array(red)
+    whole = sides(box[~touches(box, 640, 480).any(axis=1)])
+    pixel = 7.5 / np.median(whole)
+    low, middle, high = np.percentile(whole * pixel, [5, 50, 95])
+    words = page.text("#measured")
+    assert f"{len(whole)} whole cells: median {middle:.2f} µm" in words
+    assert f"5 to 95 %: {low:.2f} to {high:.2f} µm" in words
+    assert f"(CV) {100 * whole.std(ddof=1) / whole.mean():.1f} %" in words
+    assert f"A pixel is {pixel:.4f} µm; this field {640 * pixel:.0f} " in words
+    bars = page.page.eval_on_selector_all(
+        "#plot .bar", "(bars) => bars.map((bar) => +bar.getAttribute('height'))"
+    )
+    assert sum(1 for bar in bars if bar) > 3
+    page.page.fill("#micrometres", "6")
+    assert "median 6.00 µm" in page.text("#measured")
+    page.page.select_option("#scale-by", "own")
+    page.page.fill("#own", "0.08")
+    assert f"median {0.08 * np.median(whole):.2f} µm" in page.text("#measured")
+
+
+def test_the_size_of_a_red_cell_can_be_stated(app: Callable[..., Page], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(205, 220, (300, 400, 3), dtype=np.uint8)
+    page = app().open(write_png(tmp_path / "noise.png", noise))
+    assert not page.page.is_visible("#size-line")  # it shows no field
+    page.page.select_option("#kind", "field")
+    page.settle()
+    assert page.page.is_visible("#uncertain")
+    page.page.fill("#cell-size", "60")
+    page.page.keyboard.press("Enter")
+    page.settle()
+    assert page.fields()[0]["scale"] == {"cellPx": 60, "certain": True}
+    assert not page.page.is_visible("#uncertain")
+    page.page.fill("#cell-size", "2")  # out of range: nothing is done
+    page.page.keyboard.press("Enter")
+    page.settle()
+    assert page.fields()[0]["scale"]["cellPx"] == 60
+
+
+# --- large pictures -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Twelve megapixels of the example, mirrored side by side without a seam."""
+    field = cv2.imread(str(FIELD))
+    twice = np.hstack([field, field[:, ::-1]])
+    large = np.tile(np.vstack([twice, twice[::-1]]), (4, 4, 1))[:3072, :4096]
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    cv2.imwrite(str(path), large)
+    yield path
+
+
+def test_a_large_picture_shows_progress_and_is_given_up(
+    app: Callable[..., Page], mosaic: Path
+) -> None:
+    page = app()
+    page.page.set_input_files("#file", [str(mosaic)])
+    page.wait("document.querySelector('#progress').value > 0")
+    assert page.page.is_visible("#cancel")
+    assert page.text("#state").endswith("%")
+    page.page.click("#cancel")
+    page.settle()
+    assert page.fields()[0]["state"] == "cancelled"
+    assert page.text("#state") == "large.png: cancelled"
+    assert page.page.is_visible("#again") and not page.page.is_visible("#working")
+    page.open(FIELD)
+    assert page.fields()[1]["state"] == "done"

@@ -1,0 +1,106 @@
+"""Crops kept with a model: what is kept, how it is read, and that it is shown to who goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crops import make_split
+
+from hematovision.training.crops.epoch import Kept, Part, add_kept
+from hematovision.training.crops.rehearsal import (
+    EACH,
+    FILE,
+    Rehearsal,
+    keep_crops,
+    read_rehearsal,
+    write_rehearsal,
+)
+from hematovision.training.start import BAD
+
+LEAVES = ["Background", "Platelets", "RBC", "WBC"]
+
+
+def see(crops: np.ndarray) -> np.ndarray:
+    """In place of the frozen blocks: every 16th pixel."""
+    return crops[:, ::16, ::16].astype(np.float16)
+
+
+def keep(label: list[str], before: Rehearsal | None = None) -> Rehearsal | None:
+    split = make_split(label)
+    members = np.array(label)[:, np.newaxis] == LEAVES
+    return keep_crops(see, split, members, LEAVES, before, 3)
+
+
+def test_so_many_of_each_kind_are_kept_and_come_back(tmp_path: Path) -> None:
+    kept = keep(["RBC"] * 200 + ["WBC"] * 5)
+    assert kept is not None
+    assert Counter(kept.label.tolist()) == {"RBC": EACH, "WBC": 5}
+    assert kept.maps.shape == (EACH + 5, 2, 2, 3) and len(np.unique(kept.maps)) > 9
+    write_rehearsal(tmp_path, kept)
+    first = (tmp_path / FILE).read_bytes()
+    again = read_rehearsal(tmp_path)
+    assert again is not None
+    assert (again.maps == kept.maps).all() and (again.label == kept.label).all()
+    write_rehearsal(tmp_path, again)
+    assert (tmp_path / FILE).read_bytes() == first
+    write_rehearsal(tmp_path, None)
+    assert read_rehearsal(tmp_path) is None
+
+
+def test_what_was_kept_before_stays_beside_what_is_new() -> None:
+    before = keep(["Platelets"] * 100 + ["RBC"] * 100)
+    after = keep(["RBC"] * 100 + ["WBC"] * 10, before)
+    assert before is not None and after is not None
+    assert Counter(after.label.tolist()) == {"Platelets": EACH, "RBC": EACH, "WBC": 10}
+    known = {m.tobytes() for m in before.maps}
+    of_before = [m.tobytes() in known for m in after.maps[after.label == "RBC"]]
+    assert sum(of_before) == EACH // 2
+    larger = before._replace(maps=before.maps.repeat(2, axis=1))
+    alone = keep(["RBC"] * 100, larger)
+    assert alone is not None and set(alone.label) == {"RBC"}
+    assert keep(["cell"] * 5) is None
+
+
+def test_what_was_kept_may_be_any_of_its_kinds_that_are_told_apart_now() -> None:
+    kept = Rehearsal(np.zeros((3, 2, 2, 1), np.float16), np.array(["RBC", "Ghost", "WBC"]))
+    shown, members = kept.encode(["Monocyte", "Neutrophil", "RBC"])
+    assert shown.tolist() == [0, 2]
+    assert members.tolist() == [[False, False, True], [True, True, False]]
+
+
+def test_each_kind_is_shown_as_often_as_any_other() -> None:
+    members = np.repeat(np.eye(3, dtype=bool), (40, 2, 1), axis=0)
+    maps = members.argmax(axis=1)[:, np.newaxis, np.newaxis, np.newaxis].astype(np.float16)
+    kept = Kept(maps, members, np.repeat(np.float32([1, 1, 0]), (40, 2, 1)))
+    part = Part(
+        np.full((4, 1, 1, 1), 9, np.float16),
+        {"logits": np.zeros((4, 3), np.float32), "novelty": np.ones((4, 1), np.float32)},
+        {"logits": np.zeros(4, np.float32), "novelty": np.ones(4, np.float32)},
+    )
+    shown = add_kept(part, kept, 30, [1])
+    assert Counter(shown.inputs.ravel().tolist()) == {9: 4, 0: 10, 1: 10, 2: 10}
+    assert (shown.targets["logits"][4:].argmax(axis=1) == shown.inputs[4:, 0, 0, 0]).all()
+    assert (shown.weights["novelty"][4:] == (shown.inputs[4:, 0, 0, 0] != 2)).all()
+    assert not shown.targets["novelty"][4:].any() and shown.weights["logits"][4:].all()
+    assert {len(x) for x in (*shown.targets.values(), *shown.weights.values())} == {34}
+
+
+@pytest.mark.parametrize("how", ["cut", "other shape", "no numbers", "labels missing", "text"])
+def test_a_damaged_file_is_no_rehearsal(how: str, tmp_path: Path) -> None:
+    maps, label = np.zeros((4, 2, 2, 3), np.float16), np.array(["RBC"] * 4)
+    if how == "other shape":
+        maps = maps[0]
+    if how == "no numbers":
+        maps[0] = np.nan
+    if how == "labels missing":
+        label = label[:2]
+    write_rehearsal(tmp_path, Rehearsal(maps, label))
+    if how == "cut":
+        (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-60])
+    if how == "text":
+        (tmp_path / FILE).write_text("no file of NumPy's")
+    with pytest.raises(BAD):
+        read_rehearsal(tmp_path)

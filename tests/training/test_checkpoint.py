@@ -1,0 +1,163 @@
+"""A cut training goes on from its last whole epoch, and ends with the model of an uncut one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run, load, read_model_card, start_weights
+
+from hematovision.archive.loading import load_archive
+from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import Detector
+from hematovision.training.checkpoint import Checkpoint
+from hematovision.training.fields.fields import TrainingField, pack_found, unpack_found
+from hematovision.training.workers import Workers
+
+
+class Variable:
+    """What of a Keras variable a checkpoint uses."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = np.array(value)
+        self.shape = self.value.shape
+
+    def numpy(self) -> np.ndarray:
+        return self.value
+
+    def assign(self, value: np.ndarray) -> None:
+        self.value = value
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    saved = Checkpoint(tmp_path, {"seed": 1}, resume=False)
+    saved.save("crops", 3, [Variable([1.0, 2]), Variable(7)], [{"epoch": 3}], box=np.eye(2))
+    again = [Variable([0.0, 0]), Variable(0)]
+    reached = Checkpoint(tmp_path, {"seed": 1}, resume=True).load("crops", again)
+    assert reached is not None
+    assert (reached.epoch, reached.history) == (3, [{"epoch": 3}])
+    assert (reached.extra["box"] == np.eye(2)).all()
+    assert again[0].value.tolist() == [1, 2] and again[1].value == 7
+    saved.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["as it was", "absent", "of another run"])
+def test_each_worker_finds_its_own_beside_the_chiefs(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be(index: int) -> None:
+        monkeypatch.setattr(
+            "hematovision.training.checkpoint.here", lambda: Workers(None, index, 2)
+        )
+
+    run = {"seed": 1}
+    for index in (1, 0):
+        be(index)
+        mine = {"seed": 2} if why == "of another run" and index else run
+        Checkpoint(tmp_path, mine, False).save("fields", 3, [Variable(7.0 + index)], [], box=index)
+    be(1)
+    if why == "absent":
+        (tmp_path / "unfinished_fields_worker_1.npz").unlink()
+    variable = Variable(0.0)
+    reached = Checkpoint(tmp_path, run, True).load("fields", [variable])
+    assert reached is not None and (reached.epoch, variable.value) == (3, 7)
+    assert reached.extra == ({"box": 1} if why == "as it was" else {})
+    be(0)
+    Checkpoint(tmp_path, run, True).clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["another run", "other shapes", "damaged", "not asked", "absent"])
+def test_nothing_is_taken_of_another_run(
+    why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Checkpoint(tmp_path, {"seed": 1}, resume=False).save("crops", 1, [Variable([1.0, 2])], [])
+    path = tmp_path / "unfinished_crops.npz"
+    if why == "damaged":
+        path.write_bytes(path.read_bytes()[:-100])
+    if why == "absent":
+        path.unlink()
+    variable = Variable([0.0] * (3 if why == "other shapes" else 2))
+    run = {"seed": 2 if why == "another run" else 1}
+    assert Checkpoint(tmp_path, run, why != "not asked").load("crops", [variable]) is None
+    assert not variable.value.any()
+    assert ("starting crops anew" in capsys.readouterr().err) == (
+        why not in ("not asked", "absent")
+    )
+
+
+def test_cells_found_on_the_way_come_back() -> None:
+    def field(found: int, dismissed: int) -> TrainingField:
+        box = np.arange(4.0 * (2 + found)).reshape(-1, 4)
+        return TrainingField(
+            name="a", data=b"", box=box, label=np.arange(2 + found), lab="", annotated=2,
+            complete=np.ones(1, bool), cell_px=9, free=np.ones((2, 2), bool),
+            dismissed=np.ones((dismissed, 4)),
+        )  # fmt: skip
+
+    fields = [field(3, 0), field(0, 2), field(1, 1)]
+    fresh = [field(0, 0) for _ in fields]
+    for back, was in zip(unpack_found(fresh, pack_found(fields)), fields, strict=True):
+        assert (back.box[2:] == was.box[2:]).all() and (back.label == was.label).all()
+        assert len(back.dismissed) == len(was.dismissed)
+
+
+@pytest.fixture(scope="module")
+def few_fields(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny archive with three fields a split."""
+    arrays = load(tiny)
+    for split in ("train", "val", "test"):
+        end = arrays[f"field_end_{split}"][:3]
+        boxes = arrays[f"field_index_{split}"] < 3
+        for key in ("index", "box", "label"):
+            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][boxes]
+        for key in ("lab", "complete"):
+            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][:3]
+        arrays[f"field_{split}"] = arrays[f"field_{split}"][:3]
+        arrays[f"field_file_{split}"] = arrays[f"field_file_{split}"][: end[-1]]
+        arrays[f"field_end_{split}"] = end
+    path = tmp_path_factory.mktemp("few") / "few.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_cut_training_ends_with_the_model_of_an_uncut_one(
+    few_fields: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stood on the disk after the first epoch of either network is gone on from."""
+    options = ("--data", few_fields, "--weights", start_weights(), "--epochs", 2)
+    options += ("--field-epochs", 2, "--output-dir")
+    (tmp_path / "cut").mkdir()
+    save = Checkpoint.save
+
+    def save_and_keep(self: Checkpoint, phase: str, epoch: int, *args: Any, **extra: Any) -> None:
+        save(self, phase, epoch, *args, **extra)
+        if epoch == 1:
+            name = f"unfinished_{phase}.npz"
+            shutil.copy(tmp_path / "whole" / name, tmp_path / "cut" / name)
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_keep)
+    whole = run("train_model.py", *options, tmp_path / "whole")
+    assert whole.status == 0, whole.err
+    monkeypatch.setattr(Checkpoint, "save", save)
+    done = run("train_model.py", *options, tmp_path / "cut", "--resume")
+    assert done.status == 0, done.err
+    assert "crops: going on after epoch 1" in done.err
+    assert "fields: going on after epoch 1" in done.err
+    assert not list(tmp_path.rglob("unfinished_*"))
+    crops = load_archive(few_fields, ["val"]).splits["val"].X[:20]
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    answers = []
+    for folder in (tmp_path / "whole", tmp_path / "cut"):
+        card = read_model_card(folder)
+        heat = Detector.load(folder, card).run(picture)
+        answers.append([*Classifier.load(folder).predict_proba(crops), *heat])
+    for first, second in zip(*answers, strict=True):
+        assert np.abs(first - second).max() < 1e-5
+    same = [read_model_card(tmp_path / name) for name in ("whole", "cut")]
+    assert same[0]["validation"] == same[1]["validation"]
+    assert same[0]["fields"]["thresholds"] == same[1]["fields"]["thresholds"]

@@ -1,0 +1,98 @@
+"""Make data/pretrained/ of a model that train_model.py has just trained.
+
+    python3 tools/make_pretrained.py --model model
+
+Copies the exported model, its card and the crops kept with it. With --imagenet FILE also writes
+ImageNet's weights of MobileNetV2 in half precision, which ``train_model.py --weights imagenet``
+takes where Keras's can't be had. See data/README.md for the whole sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hematovision.networks.card import NAME, PRETRAINED
+from hematovision.networks.detector import NAME as FIELDS_NAME
+from hematovision.program.console import UserError, command, option, parse_options
+from hematovision.program.files import write_text, written_whole
+from hematovision.training.crops.rehearsal import FILE as REHEARSAL
+
+
+@dataclass(frozen=True)
+class Options:
+    model: Path = option(Path("model"), "folder that train_model.py wrote")
+    output: Path = option(PRETRAINED, "folder to fill")
+    imagenet: Path | None = option(None, "Keras weights file of MobileNetV2, without top")
+    thresholds: str | None = option(
+        None,
+        "probabilities from which cells of a field count, instead of the validation split's: as "
+        "they were best in laboratories left out",
+        metavar="LABEL=P,...",
+    )
+
+
+def set_thresholds(card: dict[str, Any], told: str) -> None:
+    """Set thresholds of the card's field network, "RBC=0.3,WBC=0.4"; UserError where one can't
+    be."""
+    for part in told.split(","):
+        label, _, value = part.partition("=")
+        try:
+            probability = float(value)
+        except ValueError:
+            probability = -1.0
+        if label not in card["fields"]["thresholds"] or not 0 < probability < 1:
+            known = ", ".join(card["fields"]["thresholds"])
+            raise UserError(f"--thresholds {part}: LABEL=P is wanted, P in (0, 1), of {known}")
+        card["fields"]["thresholds"][label] = probability
+
+
+def halve(source: Path, target: Path) -> None:
+    """A Keras weights file with its float32 numbers in half precision."""
+    import h5py
+
+    with h5py.File(source, "r") as whole, h5py.File(target, "w") as half:
+
+        def copy(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset):
+                half.create_dataset(name, data=item[()].astype("float16"))
+            else:
+                half.require_group(name).attrs.update(item.attrs)
+
+        half.attrs.update(whole.attrs)
+        whole.visititems(copy)
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    options: Options = parse_options(Options, __doc__, argv)
+    try:
+        card = json.loads((options.model / f"{NAME}.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{options.model}: no trained model ({error}); run train_model.py"
+        ) from None
+    if options.thresholds:
+        set_thresholds(card, options.thresholds)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite", REHEARSAL):
+        with written_whole(options.output / name) as temporary:
+            shutil.copyfile(options.model / name, temporary)
+    write_text(options.output / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
+    if options.imagenet:
+        with written_whole(options.output / "backbone.weights.h5") as temporary:
+            halve(options.imagenet, temporary)
+    total = sum(path.stat().st_size for path in options.output.iterdir()) / 1e6
+    print(f"{options.output}: {total:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
