@@ -32,8 +32,8 @@ import numpy as np
 
 from hematovision.archive.loading import ARCHIVE, SPLITS, place
 from hematovision.archive.parts import MOST, is_written, join_metadata
-from hematovision.cells.cells import Segment, is_rbc
-from hematovision.cells.labels import parse_renames, tell_counts
+from hematovision.cells.cells import Segment
+from hematovision.cells.labels import is_rbc, parse_renames, tell_counts
 from hematovision.datasets.completeness import settle_complete, state_complete
 from hematovision.datasets.download import download_bccd
 from hematovision.datasets.field import Field

@@ -9,7 +9,7 @@ import numpy as np
 
 from hematovision.networks.tiles import CELL
 from hematovision.pictures.frame import QUARTER
-from hematovision.pictures.images import GROUND
+from hematovision.pictures.light import GROUND
 from hematovision.training.fields.fields import TrainingField
 
 Box = tuple[str, int, int, int, int]

@@ -16,12 +16,11 @@ from hematovision.annotations.annotation import (
     Annotation,
     bounds,
     decode_text,
-    first_line,
     number,
     pair_up,
     read_bytes,
 )
-from hematovision.program.console import UserError
+from hematovision.program.console import UserError, first_line
 
 Corners = tuple[float, ...] | None
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from hematovision.answering.annotated_output import AnnotatedOutput, Found
-from hematovision.cells.cells import Cells, draw_cells, is_rbc, sides, touches
+from hematovision.cells.cells import Cells, sides, touches
+from hematovision.cells.drawing import draw_cells
+from hematovision.cells.labels import is_rbc
 from hematovision.pictures.images import write_image
 from hematovision.program.figures import BLUE, new_figure, save_figure
 from hematovision.program.files import csv_table

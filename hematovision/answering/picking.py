@@ -13,6 +13,7 @@ import numpy as np
 
 from hematovision.cells.cells import Cells, sides
 from hematovision.networks.detector import Detector
+from hematovision.pictures.light import DENSITY
 
 FROM = 0.1  # probability from which what was found is asked whether it is in doubt
 TINY = 96  # pixels along the longer side of the picture that its colours are taken from
@@ -43,7 +44,7 @@ def describe_candidate(
     """
     scale = TINY / max(image.shape[:2])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    density = -np.log(np.maximum(small.reshape(-1, 3) / 255, 0.02))
+    density = DENSITY[small.reshape(-1, 3)]
     counted = cells.probability >= thresholds[cells.label]
     counts = np.bincount(cells.label[counted], minlength=len(thresholds))
     spread = np.log(np.maximum(sides(cells.box[counted]), 1)).std() if counted.any() else 0.0

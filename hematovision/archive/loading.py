@@ -35,7 +35,7 @@ from hematovision.archive.schema import (
     check_pixels,
     check_split,
 )
-from hematovision.cells.cells import is_rbc
+from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import lineage
 from hematovision.pictures.images import read_image, unscale_pixels
 from hematovision.program.console import UserError

@@ -1,20 +1,18 @@
-"""Cells of a field, annotated or found: their labels, their boxes, and how they are drawn.
+"""Cells of a field, annotated or found: their labels and their boxes.
 
 A box is xmin, ymin inside, xmax, ymax just outside, in pixels of the field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from hematovision.cells.labels import is_rbc as is_rbc
-from hematovision.program.figures import AMBER, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
-
 BACKGROUND = "Background"
+# Sides in parts of a red cell's: what is typically smaller than SMALL is a platelet or the like,
+# and what is larger than LARGE a white cell.
+SMALL, LARGE = 0.6, 1.4
 
 
 class Segment(NamedTuple):
@@ -76,58 +74,3 @@ def match(
         if best >= 0 and not taken[best] and shared[i, best] >= min_overlap:
             partner[i], taken[best] = best, True
     return partner
-
-
-def choose_colours(labels: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """An RGB colour for each label, of those that colour-blind readers can tell apart."""
-    colours = {"RBC": BLUE, "WBC": AMBER, "Platelets": GREEN}
-    others = (PINK, SKY, ORANGE, YELLOW)
-    rest = [label for label in labels if label not in colours]
-    colours |= {label: others[i % len(others)] for i, label in enumerate(rest)}
-    return {label: tuple(bytes.fromhex(colour[1:])) for label, colour in colours.items()}
-
-
-def draw_cells(
-    image: np.ndarray,
-    cells: Cells,
-    labels: Sequence[str],
-    with_probability: bool = False,
-    names: Sequence[str] | None = None,
-) -> np.ndarray:
-    """The field with a box around each cell, labelled, and a line beneath that counts them.
-
-    `names` (n): what to write at each cell, where that isn't its label.
-
-    Small fields are enlarged so that the labels stay legible. Tells colours by lightness too: a
-    label is written in black or white, whichever stands out.
-    """
-    colours = choose_colours(labels)
-    scale = max(1, round(1280 / max(image.shape[:2])))
-    canvas = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    width = canvas.shape[1]
-    unit = max(width, canvas.shape[0]) / 1280
-    line, size, font = max(2, round(2 * unit)), 0.45 * unit, cv2.FONT_HERSHEY_SIMPLEX
-    ink = max(1, round(unit))
-
-    def write(text: str, x: int, y: int, colour: tuple[int, int, int]) -> int:
-        (w, h), base = cv2.getTextSize(text, font, size, ink)
-        x, y = min(x, width - w - 4), max(y, h + base + 2)
-        cv2.rectangle(canvas, (x, y - h - base), (x + w + 4, y + 2), colour, -1)
-        paper = (0, 0, 0) if np.dot(colour, (0.3, 0.6, 0.1)) > 110 else (255, 255, 255)
-        cv2.putText(canvas, text, (x + 2, y - base // 2), font, size, paper, ink, cv2.LINE_AA)
-        return x + w + 4
-
-    boxes = np.rint(cells.box * scale).astype(int)
-    for (x0, y0, x1, y1), k in zip(boxes.tolist(), cells.label, strict=True):
-        cv2.rectangle(canvas, (x0, y0), (x1, y1), colours[labels[k]], line)
-    names = [labels[k] for k in cells.label] if names is None else names
-    for (x0, y0, _, _), name, k, p in zip(
-        boxes.tolist(), names, cells.label, cells.probability, strict=True
-    ):  # after all boxes, so that none crosses a label
-        write(f"{name} {p:.2f}" if with_probability else name, x0, y0, colours[labels[k]])
-    strip = np.full((round(34 * unit), width, 3), 255, np.uint8)
-    canvas, x = np.vstack([canvas, strip]), round(8 * unit)
-    for k, label in enumerate(labels):
-        text = f"{label}: {int((cells.label == k).sum())}"
-        x = write(text, x, canvas.shape[0] - round(8 * unit), colours[label]) + round(10 * unit)
-    return canvas

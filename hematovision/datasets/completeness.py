@@ -16,7 +16,7 @@ import numpy as np
 from hematovision.cells.cells import Segment
 from hematovision.cells.labels import is_rbc, tell_counts, unify_labels
 from hematovision.cells.taxonomy import lineage
-from hematovision.datasets.ground import QUARTER
+from hematovision.pictures.frame import QUARTER
 from hematovision.program.console import UserError
 
 if TYPE_CHECKING:

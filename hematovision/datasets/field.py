@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hematovision.cells.cells import Segment
-from hematovision.pictures.formats import settle_frame
+from hematovision.pictures.orientation import settle_frame
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 

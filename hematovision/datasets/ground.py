@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hematovision.cells.cells import Segment, is_rbc, sides
+from hematovision.cells.cells import Segment, sides
+from hematovision.cells.labels import is_rbc
 from hematovision.pictures.frame import QUARTER, find_frame
 
 
-def measure_cell_px(boxes: Sequence[tuple[str, list[float]]]) -> float:
+def measure_red_side(boxes: Sequence[tuple[str, list[float]]]) -> float:
     """Side of a typical red cell in pixels; where none is annotated, of a large box."""
     corners = np.array([c for _, c in boxes], float).reshape(-1, 4)
     red = np.array([is_rbc(label) for label, _ in boxes], bool)

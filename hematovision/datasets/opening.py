@@ -24,12 +24,12 @@ from hematovision.cells.labels import (
 from hematovision.datasets.completeness import measure_unboxed
 from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.ground import find_free_area, measure_cell_px
+from hematovision.datasets.ground import find_free_area, measure_red_side
 from hematovision.datasets.pairs import Dataset, Noted, open_dataset, tell_nothing
 from hematovision.datasets.placing import place_boxes
 from hematovision.datasets.read_index import ReadIndex
-from hematovision.pictures.formats import settle_frame
 from hematovision.pictures.images import read_image
+from hematovision.pictures.orientation import settle_frame
 from hematovision.pictures.twins import look
 from hematovision.program.console import UserError, progress, run_ahead, say
 from hematovision.program.files import HERE, read_file
@@ -103,7 +103,7 @@ def read_fields(dataset: Dataset, workers: int, index: ReadIndex | None = None) 
     With an `index` only those that it doesn't know. Raises UserError where no usable box remains.
     """
     findings = dataset.findings
-    cell_px = measure_cell_px(
+    cell_px = measure_red_side(
         [
             (box.label, list(box.corners))
             for note in dataset.notes
@@ -165,7 +165,7 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
     note.annotation.boxes = []  # held as segments from here on
     segments = placed.segments
     if placed.scaled:  # then the dataset's typical cell isn't this picture's
-        cell_px = measure_cell_px([(s.label, list(s.box)) for s in segments])
+        cell_px = measure_red_side([(s.label, list(s.box)) for s in segments])
     free = find_free_area(image, segments, cell_px)
     return Field(
         path,

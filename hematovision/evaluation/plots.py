@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hematovision.cells.cells import choose_colours
+from hematovision.cells.drawing import choose_colours
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.scores import GRID, accumulate
 from hematovision.program.figures import (

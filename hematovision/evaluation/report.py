@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from hematovision.archive.loading import FieldSplit, Split
-from hematovision.cells.cells import BACKGROUND, draw_cells
+from hematovision.cells.cells import BACKGROUND
+from hematovision.cells.drawing import draw_cells
 from hematovision.evaluation.field_scores import FieldAnswers
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.plots import format_percent, plot_all

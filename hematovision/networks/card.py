@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hematovision.program.console import UserError
+from hematovision.program.console import UserError, first_line
 from hematovision.program.files import HERE, read_file
 
 NAME = "hematovision"
@@ -109,11 +109,6 @@ def warn_of_demonstration(card: dict[str, Any]) -> str:
     if not card.get("demonstration"):
         return ""
     return "warning: this model has learnt from drawn cells: a demonstration, not for real smears"
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of some library says, as far as it fits into our one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Path, str]:

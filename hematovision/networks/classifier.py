@@ -19,12 +19,11 @@ from hematovision.networks.card import (
     KIND_THRESHOLD,
     NAME,
     check_seal,
-    first_line,
     read_card,
 )
 from hematovision.networks.litert import ThreadedNetwork
 from hematovision.pictures.images import scale_pixels, square_crop
-from hematovision.program.console import UserError, progress, run_ahead
+from hematovision.program.console import UserError, first_line, progress, run_ahead
 from hematovision.program.files import read_file
 
 TURNS = (1, 2, 3)  # quarter turns in which a cell that has kinds is looked at again

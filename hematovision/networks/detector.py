@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from hematovision.cells.cells import Cells, is_rbc, sides
+from hematovision.cells.cells import LARGE, SMALL, Cells, sides
+from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import check_seal
 from hematovision.networks.litert import Network
 from hematovision.networks.scale import (
@@ -27,7 +28,7 @@ from hematovision.networks.scale import (
 )
 from hematovision.networks.tiles import CELL, SAME_CELL, Run, find_cells
 from hematovision.pictures.frame import QUARTER, find_frame, trim
-from hematovision.pictures.images import level_light
+from hematovision.pictures.light import level_light
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 
@@ -69,7 +70,7 @@ def bound_unsure(scale: Scale, pixels: int) -> Scale:
     return scale._replace(cell_px=max(scale.cell_px, CELL * float(np.sqrt(pixels / MOST_UNSURE))))
 
 
-def lies_in(box: np.ndarray, frame: np.ndarray) -> np.ndarray:
+def lies_in_frame(box: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Whether boxes (n, 4) have their middle in a frame, (h / 4, w / 4) bool: (n,) bool."""
     middle = ((box[:, :2] + box[:, 2:]) / 2 / QUARTER).astype(int)
     column, row = np.minimum(middle, np.array(frame.shape[::-1]) - 1).T
@@ -95,7 +96,7 @@ def find_doubles(
             corners, certainty[order].tolist(), label.tolist(), 0.0, SAME_CELL
         )
         kept[np.asarray(single, int).ravel()] = True
-    area, large = sides(box) ** 2, typical[label] > 1.4
+    area, large = sides(box) ** 2, typical[label] > LARGE
     for i in np.flatnonzero(~red[label]):  # few: the red cells have been told apart
         if not kept[i]:
             continue
@@ -126,7 +127,7 @@ class Detector:
         self.thresholds = np.array([card["thresholds"][label] for label in self.labels])
         self.typical = np.array([card["typical_side"][label] for label in self.labels])
         red = np.array([is_rbc(label) for label in self.labels])
-        self.red = red if red.any() else self.typical > 0.6
+        self.red = red if red.any() else self.typical > SMALL
         check_seal(model, self.labels, card.get("seal"))
         self._network = Network(model, threads)
         if self._network.output_shapes[0][-1] != len(self.labels) + 4:
@@ -185,7 +186,7 @@ class Detector:
             cells = find_in_field(self.run, levelled, lowest, scale.cell_px)
             if self._measure_off(cells, image, scale):
                 scale = scale._replace(certain=False)
-        cells = cells.pick(~lies_in(cells.box, frame)) if frame.any() else cells
+        cells = cells.pick(~lies_in_frame(cells.box, frame)) if frame.any() else cells
         cells = cells._replace(box=cells.box + [columns.start, rows.start] * 2)
         return Found(self._leave_doubles_out(cells), scale)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hematovision.cells.cells import Cells, sides, touches
+from hematovision.cells.cells import SMALL, Cells, sides, touches
 from hematovision.networks.tiles import CELL, Run, find_cells
 from hematovision.pictures.frame import QUARTER
 
@@ -96,7 +96,7 @@ def pick_telling(
     `typical` (k,): side of a cell of each label in parts of a red cell's; `red` (k,) bool.
     """
     whole = ~touches(cells.box, width, height).any(axis=1)
-    for chosen in (whole & red[cells.label], whole & (typical[cells.label] > 0.6)):
+    for chosen in (whole & red[cells.label], whole & (typical[cells.label] > SMALL)):
         if chosen.sum() >= 3:
             return cells.pick(chosen)
     return cells.pick(whole) if whole.any() else cells

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.answering import output_folder
-from hematovision.cells.cells import choose_colours
+from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, is_a, lineage
 from hematovision.networks import classifier, detector, litert, scale, tiles
 from hematovision.networks.card import KIND_THRESHOLD, NAME, choose_model, read_card

@@ -1,4 +1,4 @@
-"""Pictures: read, brought to a size and to one light, written; RGB uint8 (height, width, 3).
+"""Pictures: read, brought to a size, written; RGB uint8 (height, width, 3).
 
 `read_image` is the only place that decodes a picture, and `square_crop` the one way from a segment
 to what the network sees, for archive and prediction alike.
@@ -15,8 +15,8 @@ import numpy as np
 from hematovision import MOST_PIXELS
 from hematovision.pictures.foreign import name_foreign, name_suffix
 from hematovision.pictures.formats import read_header
-from hematovision.pictures.frame import enlarge
 from hematovision.pictures.header import FormatError, Header
+from hematovision.pictures.orientation import turn_upright
 from hematovision.program.console import UserError, say_once
 from hematovision.program.files import read_file, write_bytes
 
@@ -25,9 +25,6 @@ MOST_BYTES = 900_000_000
 # Where somebody else imported OpenCV first, it has read the environment without that.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# Share of full brightness that empty ground is brought to: exact in half precision, in which the
-# models that level the light themselves are exported.
-GROUND = 27 / 32
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras store in 16
 BAND = 256  # rows that are worked on at a time
 SLICE = 256  # crops that are worked on at a time, of however many there are
@@ -131,14 +128,6 @@ def lay_over_white(image: np.ndarray, premultiplied: bool) -> tuple[np.ndarray, 
     return opaque, True
 
 
-def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """The picture as EXIF's orientation, 1 to 8, says that it is to be looked at."""
-    if orientation >= 5:
-        image = cv2.transpose(image)
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return image if flip is None else cv2.flip(image, flip)
-
-
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write an RGB uint8 picture, whole or not at all; the suffix of `path` names the format."""
     ok, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -196,25 +185,3 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(
         image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
-
-
-def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
-    """Bring the empty ground of a field, its brightest twentieth, to one colour (Land, 1977).
-
-    Where a `frame` is given (see `find_frame`), ground is measured in the smear alone, and the
-    frame is painted over with its colour.
-    """
-    size = max(1, image.shape[1] // 8), max(1, image.shape[0] // 8)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
-    framed = frame is not None and frame.any() and not frame.all()
-    if framed:
-        frame = enlarge(frame, image)
-        shown = cv2.resize(frame.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
-        small = small[shown.ravel()] if shown.any() else small
-    white = np.maximum(np.percentile(small, 95, axis=0), 48)
-    ground = round(255 * GROUND)
-    table = np.clip(np.arange(256)[:, np.newaxis] * (ground / white), 0, 255).astype(np.uint8)
-    levelled = cv2.LUT(image, table[:, np.newaxis])
-    if framed:
-        levelled[frame] = ground
-    return levelled

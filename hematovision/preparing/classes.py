@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hematovision.archive.loading import SPLITS
-from hematovision.cells.cells import BACKGROUND, Segment, is_rbc
-from hematovision.cells.labels import tell_counts
+from hematovision.cells.cells import BACKGROUND, Segment
+from hematovision.cells.labels import is_rbc, tell_counts
 from hematovision.datasets.findings import Findings
 from hematovision.program.console import UserError
 

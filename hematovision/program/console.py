@@ -33,6 +33,11 @@ class UserError(Exception):
     """Something the user can put right; shown as one line ``error: ...`` with exit status 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of some library says, as far as it fits into our one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def option(
     default: Any, help: str, low: float | None = None, high: float | None = None, **extra: Any
 ) -> Any:

@@ -155,11 +155,6 @@ def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
     return sorted(images), others
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The image files of a folder and all below, by name."""
-    return survey(folder)[0]
-
-
 def describe_others(others: Counter[str], most: int = 4) -> str:
     """ "3 .heic, 1 .dcm" of what `survey` passed over, the most frequent first."""
     parts = [f"{n} {suffix}" for suffix, n in others.most_common(most)]

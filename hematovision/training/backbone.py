@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hematovision.networks.card import PRETRAINED, first_line
-from hematovision.program.console import UserError, quiet_stderr, say
+from hematovision.networks.card import PRETRAINED
+from hematovision.program.console import UserError, first_line, quiet_stderr, say
 from hematovision.program.files import read_file, written_whole
 
 if TYPE_CHECKING:

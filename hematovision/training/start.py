@@ -19,12 +19,12 @@ import numpy as np
 
 from hematovision.archive.loading import Archive, find_seen_fields, find_seen_twins
 from hematovision.cells.taxonomy import list_members
-from hematovision.networks.card import NAME, PRETRAINED, first_line, read_card
+from hematovision.networks.card import NAME, PRETRAINED, read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.networks.detector import Detector
 from hematovision.networks.litert import read_weights
-from hematovision.program.console import UserError
+from hematovision.program.console import UserError, first_line
 from hematovision.program.files import read_file
 from hematovision.training.backbone import build_backbone, build_bare
 from hematovision.training.crops.rehearsal import Rehearsal, read_rehearsal

@@ -11,11 +11,11 @@ import numpy as np
 
 from hematovision.archive.arrays import StoredArray
 from hematovision.archive.loading import Split
-from hematovision.cells.cells import BACKGROUND, is_rbc
+from hematovision.cells.cells import BACKGROUND
+from hematovision.cells.labels import is_rbc
 from hematovision.pictures.images import crop_content, resize, slices, square_crop
+from hematovision.pictures.light import DENSITY
 
-# Optical density by pixel value, of red, green and blue light each.
-DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02)).astype(np.float32)
 # What eosin makes of red cells and azure of nuclei, as directions of density (red, green, blue),
 # and what is left: rows of length 1.
 EOSIN, AZURE = np.array([0.13, 0.86, 0.49]), np.array([0.76, 0.62, 0.20])
@@ -118,7 +118,7 @@ def colour_anew(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Stain and light multiply what is let through, so they are varied in optical density (after
     Tellez et al., 2019): its mix of colours, and its amount from pale to nearly black.
     """
-    density = cv2.LUT(crop, DENSITY)
+    density = cv2.LUT(crop, DENSITY.astype(np.float32))
     some = density[::4, ::4].reshape(-1, 3)
     clear = np.partition(some, len(some) // 20, axis=0)[len(some) // 20]
     density -= clear * np.float32(rng.uniform(0.5, 1))
@@ -172,8 +172,7 @@ def mix_density(
 ) -> np.ndarray:
     """Optical density (h, w, 3) of a uint8 picture, times `gain` (3,) and plus `haze` (3,) for each
     channel, then each channel mixed from all by `mix` (3, 3)."""
-    density = -np.log(np.maximum(np.arange(256) / 255, 0.02))[:, np.newaxis]
-    table = density * gain + haze
+    table = DENSITY[:, np.newaxis] * gain + haze
     return cv2.transform(cv2.LUT(image, table[:, np.newaxis].astype(np.float32)), mix)
 
 

@@ -33,7 +33,7 @@ from hematovision.networks.detector import Detector
 from hematovision.pictures.images import read_image
 from hematovision.preparing.writing import pack_fields
 from hematovision.program.console import UserError, command, option, parse_options
-from hematovision.program.files import find_images
+from hematovision.program.files import survey
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def score_folder(
     model: Path, images: Path, notes: Path, stems: Sequence[str] | None = None, workers: int = 2
 ) -> dict[str, Any]:
     """Figures by label (`measure_fields`) of the fields that `notes` annotates."""
-    paths = {path.stem: path for path in find_images(images)}
+    paths = {path.stem: path for path in survey(images)[0]}
     fields = []
     for note in sorted(notes.glob("*.xml")):
         if stems is None or note.stem in stems:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawing import LABELS
 
-from hematovision.cells.cells import Cells, choose_colours, draw_cells, is_sliver, match, overlap
+from hematovision.cells.cells import Cells, is_sliver, match, overlap
 
 
 def test_overlap_by_hand() -> None:
@@ -27,12 +26,3 @@ def test_a_find_is_matched_once_and_by_the_surest() -> None:
                     np.array([1, 1, 1]), np.array([0.6, 0.9, 0.8]))  # fmt: skip
     assert match(found, truth, kind).tolist() == [-1, 0, -1]
     assert match(found, truth[:0], kind[:0]).tolist() == [-1, -1, -1]
-
-
-def test_drawn_cells_are_boxed_in_the_colours_of_their_labels() -> None:
-    image = np.full((200, 300, 3), 230, np.uint8)
-    cells = Cells(np.array([[50, 60, 120, 130.0]]), np.array([1]), np.array([0.9]))
-    drawn = draw_cells(image, cells, LABELS)
-    assert drawn.shape[1] == 1200 and drawn.shape[0] > 800
-    assert tuple(drawn[400, 200]) == choose_colours(LABELS)["RBC"]
-    assert (image == 230).all()

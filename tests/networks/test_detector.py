@@ -13,7 +13,8 @@ from drawing import RED, TYPICAL
 from hematovision.cells.cells import Cells, sides
 from hematovision.networks.card import PRETRAINED, read_card
 from hematovision.networks.detector import NAME, Detector, find_doubles, find_in_field
-from hematovision.pictures.images import level_light, read_image, resize
+from hematovision.pictures.images import read_image, resize
+from hematovision.pictures.light import level_light
 
 
 def test_what_is_found_under_two_labels_is_one_cell() -> None:

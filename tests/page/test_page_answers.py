@@ -20,7 +20,8 @@ from hematovision.networks.detector import Detector
 from hematovision.networks.tiles import decode, network_size, spread_tiles
 from hematovision.page import build
 from hematovision.pictures.frame import find_frame
-from hematovision.pictures.images import level_light, read_image, resize, scale_pixels, square_crop
+from hematovision.pictures.images import read_image, resize, scale_pixels, square_crop
+from hematovision.pictures.light import level_light
 
 SHARED = ROOT.parent / "shared"
 LEAST = 0.05  # probability from which the page finds cells

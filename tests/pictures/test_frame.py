@@ -16,7 +16,8 @@ from hematovision.datasets.ground import find_free_area
 from hematovision.networks.card import PRETRAINED, read_card
 from hematovision.networks.detector import Detector
 from hematovision.pictures.frame import enlarge, find_frame
-from hematovision.pictures.images import level_light, read_image
+from hematovision.pictures.images import read_image
+from hematovision.pictures.light import level_light
 
 BOXES = [
     (label, x, y, x + side, y + side)

@@ -15,15 +15,7 @@ from conftest import ROOT, decode_rgb, write_png
 from drawing import draw_field
 from PIL import Image, TiffImagePlugin
 
-from hematovision.pictures.formats import settle_frame
-from hematovision.pictures.images import (
-    GROUND,
-    level_light,
-    read_image,
-    scale_pixels,
-    square_crop,
-    unscale_pixels,
-)
+from hematovision.pictures.images import read_image, scale_pixels, square_crop, unscale_pixels
 from hematovision.program.console import UserError
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -138,51 +130,6 @@ def test_of_a_stack_the_first_page_is_read_and_said(
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second] * 2)
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), SMEAR)
     assert "pages or channels the first is read" in capsys.readouterr().err
-
-
-TURNS = {
-    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: np.rot90,
-}  # fmt: skip
-
-
-def save_turned(path: Path, picture: np.ndarray, orientation: int) -> bytes:
-    """A file whose orientation tag says so; its bytes."""
-    exif = Image.Exif()
-    exif[274] = orientation
-    tags = {"tiffinfo": {274: orientation}} if path.suffix == ".tif" else {"exif": exif}
-    quality = {"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {"lossless": True}
-    Image.fromarray(picture).save(path, **tags, **quality)
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize("orientation", TURNS)
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-@pytest.mark.parametrize("alpha", [False, True])
-def test_orientation_is_obeyed_or_settled_by_the_frame_of_boxes(
-    tmp_path: Path, orientation: int, suffix: str, alpha: bool
-) -> None:
-    if alpha and suffix == ".jpg":
-        pytest.skip("no transparency in a JPEG")
-    smear = cv2.GaussianBlur(SMEAR, (0, 0), 3)
-    stored = np.dstack([smear, np.full(smear.shape[:2], 255, np.uint8)]) if alpha else smear
-    data = save_turned(tmp_path / f"a{suffix}", stored, orientation)
-
-    def differs(image: np.ndarray, wanted: np.ndarray) -> float:
-        assert image.shape == wanted.shape
-        return float(np.abs(image.astype(int) - wanted).mean())
-
-    path = tmp_path / f"a{suffix}"
-    turned = TURNS[orientation](smear)
-    assert differs(read_image(path), turned) < 2
-    # Boxes that were drawn in the picture as shown, or as stored.
-    shown = settle_frame(data, turned.shape[1], turned.shape[0])
-    assert differs(read_image(path, shown), turned) < 2
-    as_stored = settle_frame(data, smear.shape[1], smear.shape[0])
-    wanted = smear if orientation >= 5 else turned  # else the frames can't be told apart
-    assert differs(read_image(path, as_stored), wanted) < 2
-    assert settle_frame(data, 999, 333) == data
 
 
 def test_ordinary_pictures_are_what_opencv_makes_of_them(tmp_path: Path) -> None:
@@ -326,11 +273,3 @@ def test_square_crop_keeps_proportions(turned: bool, scale: int) -> None:
     np.testing.assert_array_equal(crop[0], crop[23])  # its edge repeated above ...
     np.testing.assert_array_equal(crop[-1], crop[-24])  # ... and below
     assert (crop[0, :40] == 100).all() and (crop[0, 56:] == 200).all()
-
-
-def test_the_light_is_levelled_whatever_its_colour() -> None:
-    field = draw_field([("RBC", 40, 40, 90, 90)])
-    for gain in ((1, 1, 1), (0.6, 0.7, 0.5)):
-        lit = np.clip(field * np.array(gain), 0, 255).astype(np.uint8)
-        ground = np.median(level_light(lit).reshape(-1, 3), axis=0)
-        assert ground == pytest.approx(np.full(3, round(255 * GROUND)), abs=4)

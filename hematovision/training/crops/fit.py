@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hematovision.archive.loading import Split
-from hematovision.cells.cells import is_rbc
+from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import find_leaves, list_members
 from hematovision.program.console import progress, say
 from hematovision.training.backbone import set_half

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hematovision.cells.cells import is_rbc
+from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import list_members
 from hematovision.networks.card import NAME
 from hematovision.networks.litert import Network
-from hematovision.pictures.images import GROUND, scale_pixels, slices
+from hematovision.pictures.images import scale_pixels, slices
+from hematovision.pictures.light import GROUND
 from hematovision.program.console import UserError
 from hematovision.training.backbone import convert, set_half
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from hematovision.archive.folds import list_folds
 from hematovision.archive.loading import FieldSplit
-from hematovision.cells.cells import Cells, is_rbc, overlap
+from hematovision.cells.cells import Cells, overlap
+from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import lineage
 from hematovision.networks.card import seal
 from hematovision.networks.detector import find_in_field, run_network

@@ -14,11 +14,13 @@ import numpy as np
 
 from hematovision.archive.arrays import StoredBytes
 from hematovision.archive.loading import AnnotatedField, FieldSplit
-from hematovision.cells.cells import Segment, is_rbc, overlap, sides, touches
+from hematovision.cells.cells import Segment, overlap, sides, touches
+from hematovision.cells.labels import is_rbc
 from hematovision.datasets.ground import find_free_area
 from hematovision.networks.tiles import CELL
 from hematovision.pictures.frame import QUARTER, find_frame
-from hematovision.pictures.images import level_light, read_image
+from hematovision.pictures.images import read_image
+from hematovision.pictures.light import level_light
 
 DOUBLE = 0.8  # intersection over union from which two boxes of a label are the same cell's
 

@@ -20,7 +20,8 @@ import numpy as np
 from hematovision.cells.cells import is_sliver, overlap, sides, touches
 from hematovision.networks.tiles import CELL
 from hematovision.pictures.frame import QUARTER
-from hematovision.pictures.images import GROUND, level_light, resize
+from hematovision.pictures.images import resize
+from hematovision.pictures.light import GROUND, level_light
 from hematovision.training.fields.fields import TrainingField
 from hematovision.training.views import coarsen, restain
 

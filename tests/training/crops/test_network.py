@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import apart
 
-from hematovision.pictures.images import GROUND
+from hematovision.pictures.light import GROUND
 from hematovision.program.console import UserError
 from hematovision.training.backbone import build_backbone
 from hematovision.training.crops.network import check_export, merge_leaves, split_backbone

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from drawing import COLOURS, GROUND_COLOUR, LABELS, RED, TYPICAL, make_training_field
 
-from hematovision.pictures.images import GROUND
+from hematovision.pictures.light import GROUND
 from hematovision.training.fields.views import (
     View,
     ViewInputs,
