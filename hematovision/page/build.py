@@ -3,10 +3,10 @@
     python3 -m hematovision.page.build               # the model trained here, else the bundled one
     python3 -m hematovision.page.build --model DIR --output mine.html
 
-Everything goes into one file: the two networks, LiteRT.js to run them (litert/), and the
-modules of hematovision/page/, of which each that twins a room of the package takes its constants
-from there. What the page may do is written in its Content-Security-Policy, which names its scripts
-and its style by their hashes. Needs neither a network nor a bundler.
+Everything goes into one file: the two networks, LiteRT.js to run them (litert/), what runs beside
+the page and twins rooms of the package, whose constants it takes (engine/), and what a person sees
+(ui/). What the page may do is written in its Content-Security-Policy, which names its scripts and
+its style by their hashes. Needs neither a network nor a bundler.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import base64
 import gzip
 import hashlib
 import json
+import posixpath
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.answering import output_folder
+from hematovision.cells import taxonomy
 from hematovision.cells.drawing import choose_colours
-from hematovision.cells.taxonomy import find_parent, is_a, lineage
-from hematovision.networks import classifier, detector, litert, scale, tiles
+from hematovision.cells.taxonomy import find_parent, lineage
+from hematovision.networks import classifier, detector, differential, litert, scale, tiles
 from hematovision.networks.card import KIND_THRESHOLD, NAME, choose_model, read_card
 from hematovision.pictures import frame, images
 from hematovision.program.console import UserError, command, option, parse_options, say
@@ -35,10 +37,14 @@ PAGE = Path(__file__).parent
 LITERT = PAGE / "litert"
 EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
-ROOMS = (images, frame, tiles, scale, detector, classifier, litert, output_folder)
+ROOMS = (
+    images, frame, taxonomy, tiles, scale, detector, classifier, differential, litert,
+    output_folder,
+)  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
-IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
+IMPORT = re.compile(r'^import \{([^}]*)\} from "([./\w]+)\.js";\n', re.M)
+CONSTANTS = "constants"  # the module that is written here, from ROOMS
 DECLARED = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.M)
 
 
@@ -56,10 +62,11 @@ def find_constant(name: str) -> Any:
     return values[0]
 
 
-def bundle(entry: str) -> str:
-    """One script of a module of the page and of all that it imports, the imported first.
+def bundle(*entries: str) -> str:
+    """One script of modules of the page ("ui/main") and of all that they import, the imported
+    first.
 
-    What is imported from ./constants.js is taken from ROOMS. The modules keep to what that needs:
+    What is imported from constants.js is taken from ROOMS. The modules keep to what that needs:
     named imports and exports, and no top-level name twice.
     """
     texts: dict[str, str] = {}
@@ -71,20 +78,22 @@ def bundle(entry: str) -> str:
         text = (PAGE / f"{name}.js").read_text("utf-8")
         texts[name] = ""  # modules may import each other in a circle
         for names, source in IMPORT.findall(text):
-            if source == "constants":
+            source = posixpath.normpath(posixpath.join(posixpath.dirname(name), source))
+            if source == CONSTANTS:
                 wanted.update(re.findall(r"\w+", names))
             else:
                 visit(source)
         texts[name] = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.M)
         texts[name] = f"// --- {name}.js\n{texts.pop(name)}"
 
-    visit(entry)
+    for entry in entries:
+        visit(entry)
     constants = {key: find_constant(key) for key in sorted(wanted)}
     head = "".join(f"const {key} = {json.dumps(value)};\n" for key, value in constants.items())
     script = head + "\n".join(texts.values())
     names = DECLARED.findall(script)
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{entry}.js: declared twice: {', '.join(sorted(twice))}")
+        raise ValueError(f"{entries}: declared twice: {', '.join(sorted(twice))}")
     return script
 
 
@@ -156,7 +165,7 @@ def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
         "id": hashlib.sha256(b"".join(networks)).hexdigest()[:12],
         "labels": labels,
         "classes": classes,
-        "types": [k for k in classes if k != "WBC" and is_a(k, "WBC")],
+        "types": differential.list_types(classes, labels),
         "kinds": {k: list(lineage(k))[1:] for k in classes},
         "thresholds": card["fields"]["thresholds"],
         "colours": colours,
@@ -179,9 +188,9 @@ def make_page(folder: Path) -> str:
                 "train with train_model.py and --field-epochs above 0, or use the bundled model"
             )
     fields, crops = (path.read_bytes() for path in files)
-    script = enclose(bundle("main"))
-    worker = litert_script() + enclose(bundle("worker"))
-    style = (PAGE / "page.css").read_text("utf-8")
+    script = enclose(bundle("ui/main"))
+    worker = litert_script() + enclose(bundle("engine/worker"))
+    style = (PAGE / "ui" / "page.css").read_text("utf-8")
     parts = {
         "policy": write_policy(script, style),
         "style": style,
@@ -196,7 +205,7 @@ def make_page(folder: Path) -> str:
     for name in ("script", "worker"):
         if "</script" in parts[name].lower() or "<!--" in parts[name]:
             raise ValueError(f"{name}: would end its element")
-    template = (PAGE / "page.html").read_text("utf-8")
+    template = (PAGE / "ui" / "page.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 

@@ -13,10 +13,12 @@ import pytest
 from conftest import ROOT, SAMPLE, write_png
 from driver import Page
 
+from hematovision.cells.cells import Cells
 from hematovision.cells.taxonomy import find_parent
 from hematovision.networks.card import PRETRAINED
 from hematovision.networks.classifier import Classifier, decide
-from hematovision.networks.detector import Detector
+from hematovision.networks.detector import Detector, find_doubles
+from hematovision.networks.differential import wilson
 from hematovision.networks.tiles import decode, network_size, spread_tiles
 from hematovision.page import build
 from hematovision.pictures.frame import find_frame
@@ -47,7 +49,7 @@ def twins(browser) -> Iterator[Callable]:
     """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
     page = browser.new_page()
     page.goto("about:blank")
-    script = PASS + build.bundle("worker")
+    script = PASS + build.bundle("engine/worker", "engine/networks/differential")
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
         script,
@@ -192,6 +194,32 @@ def test_classes_are_chosen_down_the_tree(twins: Callable) -> None:
     card |= {"classes": ["Other", "RBC"], "threshold": 0.4, "parents": [None, None]}
     found = twins(choose, [card, binary.tolist()])
     assert found == decide(binary, card["classes"], 0.4).tolist()
+
+
+def test_doubles_and_intervals(twins: Callable) -> None:
+    rng = np.random.default_rng(7)
+    typical, red = np.array([0.4, 1.0, 2.0]), np.array([False, True, False])
+    for n in (0, 1, 30, 80):
+        centre = rng.uniform(0, 400, (n, 2))
+        label = rng.integers(0, 3, n)
+        half = 20 * typical[label, None] * rng.uniform(0.7, 1.4, (n, 2))
+        cells = Cells(np.hstack([centre - half, centre + half]), label, rng.uniform(0.2, 1, n))
+        double = find_doubles(cells, cells.probability / 0.5, typical, red)
+        given = [
+            {"box": box.tolist(), "label": int(k), "probability": float(p)}
+            for box, k, p in zip(*cells, strict=True)
+        ]
+        found = twins(
+            """([cells, typical, red]) => {
+              const single = findSingles(cells, [0.5, 0.5, 0.5], typical, red);
+              return cells.map((cell) => !single.has(cell));
+            }""",
+            [given, typical.tolist(), red.tolist()],
+        )
+        assert found == double.tolist() and (n < 30 or double.any())
+    for count, total in ((0, 0), (0, 5), (5, 5), (3, 100), (50, 100), (1, 7)):
+        found = twins("([n, of]) => wilson(n, of)", [count, total])
+        assert found == pytest.approx(wilson(count, total), abs=1e-12)
 
 
 def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:

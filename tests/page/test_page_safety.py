@@ -27,7 +27,8 @@ from hematovision.page import build
 from hematovision.pictures.images import read_image
 
 FIELD = ROOT / "data" / "examples" / "field.jpg"
-MODULES = sorted((ROOT / "hematovision" / "page").glob("*.js"))
+PAGE = ROOT / "hematovision" / "page"
+MODULES = sorted(path for part in ("engine", "ui") for path in (PAGE / part).rglob("*.js"))
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -59,9 +60,9 @@ def test_modules_are_short_and_make_no_html_of_text(path: Path) -> None:
 
 
 def test_texts_stand_in_one_table_and_all_are_used() -> None:
-    table = (ROOT / "hematovision" / "page" / "texts.js").read_text("utf-8")
+    table = (PAGE / "ui" / "texts.js").read_text("utf-8")
     keys = set(re.findall(r"^  (\w+):", table, re.M))
-    html = (ROOT / "hematovision" / "page" / "page.html").read_text("utf-8")
+    html = (PAGE / "ui" / "page.html").read_text("utf-8")
     used = set(re.findall(r'data-(?:text|label)="(\w+)"', html))
     code = "".join(p.read_text("utf-8") for p in MODULES if p.stem != "texts")
     assert used <= keys
@@ -320,7 +321,7 @@ def test_pixels_are_those_that_predict_reads(browser) -> None:
     page.goto("about:blank")
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
-        build.bundle("pictures"),
+        build.bundle("ui/pictures/files"),
     )
     read = """async (text) => {
       const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

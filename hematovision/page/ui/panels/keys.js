@@ -2,16 +2,16 @@
  * The keyboard: what each key does, and the table that tells it.
  */
 import { isWhite } from "./differential.js";
-import { byId, make, row, tell } from "./elements.js";
-import { nameOf, text } from "./texts.js";
+import { byId, make, row, tell } from "../elements.js";
+import { nameOf, text } from "../texts.js";
 
 /**
  * @typedef {object} Parts
- * @property {import("./session.js").Session} session
- * @property {import("./view.js").View} view
+ * @property {import("../session/session.js").Session} session
+ * @property {import("../stage/view.js").View} view
  * @property {import("./review.js").Review} review
  * @property {import("./differential.js").Differential} differential
- * @property {(box: import("./cells.js").Box) => void} added
+ * @property {(box: import("../../engine/cells.js").Box) => void} added
  * @property {(again: boolean) => void} undo
  */
 
@@ -146,10 +146,10 @@ export class Keys {
     if (next) session.show(next);
   }
 
-  /** A box of a usual size in the middle of what is seen. @returns {import("./cells.js").Box} */
+  /** A box of a usual size in the middle of what is seen. @returns {import("../../engine/cells.js").Box} */
   middleBox() {
     const { session, view } = this.parts;
-    const field = /** @type {import("./session.js").Field} */ (session.now);
+    const field = /** @type {import("../session/session.js").Field} */ (session.now);
     const sizes = field.cells.map(({ box }) => box[2] - box[0]).sort((a, b) => a - b);
     const half = (sizes[sizes.length >> 1] ?? field.width / 8) / 2;
     const [x, y] = view.middle();

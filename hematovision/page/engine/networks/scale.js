@@ -1,8 +1,8 @@
 /**
  * How many pixels a red cell of a field is across, and whether what is found there agrees. The twin
- * of `hematovision/scale.py`.
+ * of `hematovision/networks/scale.py`.
  */
-import { side, touches } from "./cells.js";
+import { side, touches } from "../cells.js";
 import {
   CELL,
   CONVINCING,
@@ -18,16 +18,16 @@ import {
   QUARTER,
   STEP,
   SURE,
-} from "./constants.js";
-import { cut } from "./images.js";
-import { clamp, median, percentile, round } from "./numbers.js";
-import { otsu, takeChannel } from "./raster.js";
-import { resize } from "./resize.js";
+} from "../../constants.js";
+import { cut } from "../pictures/images.js";
+import { clamp, median, percentile, round } from "../pictures/numbers.js";
+import { otsu, takeChannel } from "../pictures/raster.js";
+import { resize } from "../pictures/resize.js";
 import { findCells } from "./tiles.js";
 
-/** @typedef {import("./cells.js").Found} Found */
-/** @typedef {import("./images.js").Picture} Picture */
-/** @typedef {import("./raster.js").Plane} Plane */
+/** @typedef {import("../cells.js").Found} Found */
+/** @typedef {import("../pictures/images.js").Picture} Picture */
+/** @typedef {import("../pictures/raster.js").Plane} Plane */
 /** @typedef {import("./tiles.js").Run} Run */
 
 /** @typedef {{cellPx: number, certain: boolean}} Scale */

@@ -1,8 +1,17 @@
 /**
  * What of a picture shows nothing of the smear: bars, the black around an eyepiece, scale bars. The
- * twin of `hematovision/frame.py`.
+ * twin of `hematovision/pictures/frame.py`.
  */
-import { BLACK, BLACK_FRAME, CORNER, EVEN, EVEN_FRAME, QUARTER, RIM, SHARE } from "./constants.js";
+import {
+  BLACK,
+  BLACK_FRAME,
+  CORNER,
+  EVEN,
+  EVEN_FRAME,
+  QUARTER,
+  RIM,
+  SHARE,
+} from "../../constants.js";
 import { clamp, percentile, round } from "./numbers.js";
 import { countOf, ellipse, emptyPlane, findPieces, flood, morph, square } from "./raster.js";
 import { resize } from "./resize.js";

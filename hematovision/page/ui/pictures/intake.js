@@ -1,16 +1,16 @@
 /**
  * Pictures in: what files hold is read, looked at one after the other, and kept.
  */
-import { wholePixels } from "./cells.js";
-import { isWhite } from "./differential.js";
-import { byId, tell } from "./elements.js";
-import { Cancelled } from "./engine.js";
-import { decodePicture, digest, inspect, isTooDeep, readPixels } from "./pictures.js";
-import { text } from "./texts.js";
+import { wholePixels } from "../../engine/cells.js";
+import { isWhite } from "../panels/differential.js";
+import { byId, tell } from "../elements.js";
+import { Cancelled } from "../beside.js";
+import { decodePicture, digest, inspect, isTooDeep, readPixels } from "./files.js";
+import { text } from "../texts.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./cells.js").Box} Box */
+/** @typedef {import("../session/session.js").Cell} Cell */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../../engine/cells.js").Box} Box */
 
 const LEAST = 0.05; // probability from which cells are found that may be shown, uncounted
 
@@ -19,8 +19,8 @@ export const reasonOf = (error) => (error instanceof Error ? error.message : Str
 
 export class Intake {
   /**
-   * @param {import("./session.js").Session} session @param {import("./storage.js").Storage} storage
-   * @param {import("./engine.js").Engine} engine
+   * @param {import("../session/session.js").Session} session @param {import("../session/storage.js").Storage} storage
+   * @param {import("../beside.js").Engine} engine
    */
   constructor(session, storage, engine) {
     this.session = session;

@@ -1,7 +1,7 @@
 /**
- * Scale bars, with the lettering beside them. The twin of that part of `hematovision/frame.py`.
+ * Scale bars, with the lettering beside them. The twin of that part of `hematovision/pictures/frame.py`.
  */
-import { CONTRAST, HIGH, LOW, PLAIN } from "./constants.js";
+import { CONTRAST, HIGH, LOW, PLAIN } from "../../constants.js";
 import { median } from "./numbers.js";
 import { countOf, cutPlane, emptyPlane, findPieces, select, takeChannel } from "./raster.js";
 

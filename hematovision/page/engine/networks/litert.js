@@ -1,10 +1,10 @@
 /**
- * The one wrapper of LiteRT.js. The twin of `hematovision/litert.py`.
+ * The one wrapper of LiteRT.js. The twin of `hematovision/networks/litert.py`.
  *
  * LiteRT.js can't resize an input. So a model whose sizes are left open is rewritten, before it is
  * compiled, to those that it shall have, and a few of the compiled ones are kept.
  */
-import { MOST_SHAPES, QUARTER } from "./constants.js";
+import { MOST_SHAPES, QUARTER } from "../../constants.js";
 
 /**
  * What is used of LiteRT.js (https://www.npmjs.com/package/@litertjs/core), which the page builder

@@ -1,11 +1,11 @@
 /**
  * What hands do to the picture: wheel and pinch zoom, drag moves, adds or stretches a box.
  */
-import { draw } from "./elements.js";
-import { clamp } from "./numbers.js";
+import { draw } from "../elements.js";
+import { clamp } from "../../engine/pictures/numbers.js";
 
-/** @typedef {import("./cells.js").Box} Box */
-/** @typedef {import("./session.js").Cell} Cell */
+/** @typedef {import("../../engine/cells.js").Box} Box */
+/** @typedef {import("../session/session.js").Cell} Cell */
 
 /**
  * What is done with a box that was dragged: a new one, or another one for a cell.

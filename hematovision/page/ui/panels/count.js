@@ -1,12 +1,12 @@
 /**
  * What was counted: the table of this field and of all, and the strip of pictures.
  */
-import { byId, dot, make, row } from "./elements.js";
-import { changes, count, counted } from "./session.js";
-import { nameOf, text } from "./texts.js";
+import { byId, dot, make, row } from "../elements.js";
+import { changes, count, counted } from "../session/session.js";
+import { nameOf, text } from "../texts.js";
 
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../session/session.js").Session} Session */
 
 /** What a picture of a single cell shows. @param {any} single */
 function describeSingle(single) {

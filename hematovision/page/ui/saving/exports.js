@@ -1,17 +1,17 @@
 /**
  * What is taken away: tables, the picture with its boxes, boxes that train the next model.
  */
-import { wholePixels } from "./cells.js";
-import { COLUMNS } from "./constants.js";
-import { decodePicture } from "./pictures.js";
-import { changes, count, counted, live } from "./session.js";
-import { text } from "./texts.js";
-import { isDark } from "./view.js";
+import { wholePixels } from "../../engine/cells.js";
+import { COLUMNS } from "../../constants.js";
+import { decodePicture } from "../pictures/files.js";
+import { changes, count, counted, live } from "../session/session.js";
+import { text } from "../texts.js";
+import { isDark } from "../stage/view.js";
 import { makeZip } from "./zip.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../session/session.js").Cell} Cell */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../session/session.js").Session} Session */
 
 const MOST_ZIP = 2 ** 32 - 2 ** 24; // bytes: larger archives want other fields
 const WIDEST = 16384; // pixels across a canvas that browsers still draw
@@ -57,8 +57,7 @@ export function cellsCsv(session) {
       .filter((cell) => session.isListed(cell))
       .map((cell) => describeCell(field, cell)),
   );
-  /** @type {(keyof ReturnType<typeof describeCell>)[]} */
-  const columns = COLUMNS;
+  const columns = /** @type {(keyof ReturnType<typeof describeCell>)[]} */ (COLUMNS);
   return csv([columns, ...rows.map((values) => columns.map((column) => values[column]))]);
 }
 

@@ -1,10 +1,10 @@
 /**
  * Files in, pictures out: what a file is, by its first bytes, before the browser decodes it.
  */
-import { MOST_PIXELS } from "./constants.js";
-import { text } from "./texts.js";
+import { MOST_PIXELS } from "../../constants.js";
+import { text } from "../texts.js";
 
-/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("../../engine/pictures/images.js").Picture} Picture */
 /** @typedef {{width: number, height: number}} Size */
 /** @typedef {Size & {whole: boolean}} Header what the first bytes say, and whether all are there */
 

@@ -1,7 +1,7 @@
 /**
- * A field in, its cells out. The twin of `hematovision/detector.py`.
+ * A field in, its cells out. The twin of `hematovision/networks/detector.py`.
  */
-import { isRbc, overlap, side } from "./cells.js";
+import { isRbc, overlap, side } from "../cells.js";
 import {
   BLANK_SPREAD,
   CELL,
@@ -11,17 +11,17 @@ import {
   SAME_CELL,
   SAME_PLACE,
   WITHIN,
-} from "./constants.js";
-import { findFrame, trim } from "./frame.js";
-import { cut, levelLight, spread } from "./images.js";
-import { cutPlane } from "./raster.js";
+} from "../../constants.js";
+import { findFrame, trim } from "../pictures/frame.js";
+import { cut, levelLight, spread } from "../pictures/images.js";
+import { cutPlane } from "../pictures/raster.js";
 import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
 import { findCells } from "./tiles.js";
 
-/** @typedef {import("./cells.js").Box} Box */
-/** @typedef {import("./cells.js").Found} Found */
-/** @typedef {import("./images.js").Picture} Picture */
-/** @typedef {import("./raster.js").Plane} Plane */
+/** @typedef {import("../cells.js").Box} Box */
+/** @typedef {import("../cells.js").Found} Found */
+/** @typedef {import("../pictures/images.js").Picture} Picture */
+/** @typedef {import("../pictures/raster.js").Plane} Plane */
 /** @typedef {import("./scale.js").Scale} Scale */
 /** @typedef {import("./tiles.js").Run} Run */
 /** Told what part is done. @typedef {(part: number) => void} Tell */

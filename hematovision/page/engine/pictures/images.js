@@ -1,9 +1,9 @@
 /**
  * Pictures as the networks take them: cut, resized as OpenCV does it, levelled, scaled.
  *
- * The twin of `hematovision/images.py`; tests hold the two equal on real fields.
+ * The twin of `hematovision/pictures/images.py`; tests hold the two equal on real fields.
  */
-import { GROUND, QUARTER } from "./constants.js";
+import { GROUND, QUARTER } from "../../constants.js";
 import { clamp, percentile, round } from "./numbers.js";
 import { countOf } from "./raster.js";
 import { blank, resize } from "./resize.js";

@@ -1,13 +1,14 @@
 /**
  * The differential count, as at a laboratory's counter: white cell after white cell, a key each.
  */
-import { byId, make, row, tell } from "./elements.js";
-import { live } from "./session.js";
-import { nameOf, text } from "./texts.js";
+import { wilson } from "../../engine/networks/differential.js";
+import { byId, make, row, tell } from "../elements.js";
+import { live } from "../session/session.js";
+import { nameOf, text } from "../texts.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../session/session.js").Cell} Cell */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../session/session.js").Session} Session */
 
 /** Types and their keys, as on a counter; more of a model's own come after these. */
 const TYPES = [
@@ -19,17 +20,6 @@ const TYPES = [
   ["Immature granulocyte", "I"],
   ["Erythroblast", "R"],
 ];
-
-/**
- * Wilson's 95 % interval of a share (Wilson, 1927).
- * @param {number} hits @param {number} of @returns {[number, number]} in [0, 1]
- */
-export function wilson(hits, of) {
-  const z = 1.959963984540054;
-  const middle = (hits + (z * z) / 2) / (of + z * z);
-  const half = (z / (of + z * z)) * Math.sqrt((hits * (of - hits)) / of + (z * z) / 4);
-  return [Math.max(0, middle - half), Math.min(1, middle + half)];
-}
 
 /** @param {string} label */
 export const isWhite = (label) => label.toLowerCase() === "wbc";

@@ -1,10 +1,10 @@
 /**
- * A crop in, its class out. The twin of `hematovision/classifier.py`.
+ * A crop in, its class out. The twin of `hematovision/networks/classifier.py`.
  */
-import { wholePixels } from "./cells.js";
-import { cut, quarterTurn, scalePixels, squareCrop } from "./images.js";
+import { wholePixels } from "../cells.js";
+import { cut, quarterTurn, scalePixels, squareCrop } from "../pictures/images.js";
 
-/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("../pictures/images.js").Picture} Picture */
 /** @typedef {(crop: Float32Array, size: number) => Promise<Float32Array[]>} RunCrop */
 
 /**
@@ -93,7 +93,8 @@ export class Classifier {
       again.forEach((p, k) => (seen[k] += p));
     }
     const settled = [...probabilities];
-    for (const k of kinds) settled[k] = (probabilities[root] * seen[k]) / Math.max(seen[root], 1e-12);
+    for (const k of kinds)
+      settled[k] = (probabilities[root] * seen[k]) / Math.max(seen[root], 1e-12);
     return settled;
   }
 
@@ -114,7 +115,7 @@ export class Classifier {
 
   /**
    * What the cell in a box of a field is.
-   * @param {Picture} field @param {import("./cells.js").Box} box
+   * @param {Picture} field @param {import("../cells.js").Box} box
    */
   answerBox(field, box) {
     const [x0, y0, x1, y1] = wholePixels(box);

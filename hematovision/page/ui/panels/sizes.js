@@ -1,14 +1,14 @@
 /**
  * How large the cells are, with the median red cell or a scale of one's own as the yardstick.
  */
-import { isRbc, side, touches } from "./cells.js";
-import { byId, draw, make } from "./elements.js";
-import { median, percentile } from "./numbers.js";
-import { counted } from "./session.js";
-import { nameOf, text } from "./texts.js";
+import { isRbc, side, touches } from "../../engine/cells.js";
+import { byId, draw, make } from "../elements.js";
+import { median, percentile } from "../../engine/pictures/numbers.js";
+import { counted } from "../session/session.js";
+import { nameOf, text } from "../texts.js";
 
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../session/session.js").Session} Session */
 
 const BARS = 24;
 const FEWEST = 3; // cells of which a median is told

@@ -1,9 +1,9 @@
 /**
  * What is open: fields, their cells, what was changed by hand, and how to take it back.
  */
-import { isRbc } from "./cells.js";
+import { isRbc } from "../../engine/cells.js";
 
-/** @typedef {import("./cells.js").Box} Box */
+/** @typedef {import("../../engine/cells.js").Box} Box */
 
 /**
  * What the page knows of its model.

@@ -1,23 +1,23 @@
 /**
  * The page: pictures come in, the worker looks at them, a person looks again.
  */
-import { showCounts, showStrip } from "./count.js";
-import { Differential } from "./differential.js";
+import { showCounts, showStrip } from "./panels/count.js";
+import { Differential } from "./panels/differential.js";
 import { byId, confirmLoss, download, fillTexts, tell } from "./elements.js";
-import { Engine } from "./engine.js";
-import { cellsCsv, countsCsv, drawField, vocZip } from "./exports.js";
-import { Gestures } from "./gestures.js";
-import { Intake, reasonOf } from "./intake.js";
-import { Keys } from "./keys.js";
-import { Review, describe } from "./review.js";
-import { Session, isTouched } from "./session.js";
-import { Sizes } from "./sizes.js";
-import { Storage } from "./storage.js";
+import { Engine } from "./beside.js";
+import { cellsCsv, countsCsv, drawField, vocZip } from "./saving/exports.js";
+import { Gestures } from "./stage/gestures.js";
+import { Intake, reasonOf } from "./pictures/intake.js";
+import { Keys } from "./panels/keys.js";
+import { Review, describe } from "./panels/review.js";
+import { Session, isTouched } from "./session/session.js";
+import { Sizes } from "./panels/sizes.js";
+import { Storage } from "./session/storage.js";
 import { nameOf, text } from "./texts.js";
-import { View } from "./view.js";
+import { View } from "./stage/view.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Field} Field */
+/** @typedef {import("./session/session.js").Cell} Cell */
+/** @typedef {import("./session/session.js").Field} Field */
 
 /** @param {string} id */
 function takeText(id) {

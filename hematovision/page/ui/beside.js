@@ -2,7 +2,7 @@
  * The worker as the page sees it: one question, one answer.
  */
 
-/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("../engine/pictures/images.js").Picture} Picture */
 
 /**
  * What of an answer may come before its end.

@@ -1,5 +1,5 @@
 /**
- * What was found in a field, and its geometry. The twin of `hematovision/cells.py`.
+ * What was found in a field, and its geometry. The twin of `hematovision/cells/cells.py`.
  */
 
 /**

@@ -1,16 +1,16 @@
 /**
  * A field looked at in parts of the size that the network takes. The twin of
- * `hematovision/tiles.py`.
+ * `hematovision/networks/tiles.py`.
  */
-import { overlap } from "./cells.js";
-import { CELL, OVERLAP, QUARTER, SAME_CELL, TILE } from "./constants.js";
-import { cut } from "./images.js";
-import { clamp, round } from "./numbers.js";
-import { resize } from "./resize.js";
+import { overlap } from "../cells.js";
+import { CELL, OVERLAP, QUARTER, SAME_CELL, TILE } from "../../constants.js";
+import { cut } from "../pictures/images.js";
+import { clamp, round } from "../pictures/numbers.js";
+import { resize } from "../pictures/resize.js";
 
-/** @typedef {import("./cells.js").Box} Box */
-/** @typedef {import("./cells.js").Found} Found */
-/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("../cells.js").Box} Box */
+/** @typedef {import("../cells.js").Found} Found */
+/** @typedef {import("../pictures/images.js").Picture} Picture */
 
 /**
  * The network: a picture whose sides are multiples of 32 to its answer, row by row, for each place

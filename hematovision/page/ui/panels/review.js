@@ -1,14 +1,14 @@
 /**
  * Cells by doubt: the list, and what one key does to a cell.
  */
-import { byId, make, tell } from "./elements.js";
-import { isByHand, live } from "./session.js";
-import { nameOf, text } from "./texts.js";
+import { byId, make, tell } from "../elements.js";
+import { isByHand, live } from "../session/session.js";
+import { nameOf, text } from "../texts.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Field} Field */
-/** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./view.js").View} View */
+/** @typedef {import("../session/session.js").Cell} Cell */
+/** @typedef {import("../session/session.js").Field} Field */
+/** @typedef {import("../session/session.js").Session} Session */
+/** @typedef {import("../stage/view.js").View} View */
 
 /** Why a cell wants another look. @param {Session} session @param {Cell} cell */
 function reason(session, cell) {

@@ -1,12 +1,12 @@
 /**
  * The picture with its boxes, as far as it is seen.
  */
-import { byId, draw } from "./elements.js";
-import { clamp } from "./numbers.js";
-import { text } from "./texts.js";
+import { byId, draw } from "../elements.js";
+import { clamp } from "../../engine/pictures/numbers.js";
+import { text } from "../texts.js";
 
-/** @typedef {import("./session.js").Cell} Cell */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../session/session.js").Cell} Cell */
+/** @typedef {import("../session/session.js").Session} Session */
 
 const LABEL = 12; // pixels of the screen
 const NARROWEST = 26; // pixels of the screen across which a box still bears its label

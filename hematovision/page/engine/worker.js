@@ -1,12 +1,12 @@
 /**
  * What runs beside the page, so that it stays alive: pictures in, cells out, one after the other.
  */
-import { Classifier } from "./classifier.js";
-import { FIELD_CELLS, FIELD_SIDES } from "./constants.js";
-import { Detector } from "./detector.js";
-import { openNetwork, startLiteRt, unpack } from "./litert.js";
+import { Classifier } from "./networks/classifier.js";
+import { FIELD_CELLS, FIELD_SIDES } from "../constants.js";
+import { Detector } from "./networks/detector.js";
+import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
 
-/** @typedef {import("./images.js").Picture} Picture */
+/** @typedef {import("./pictures/images.js").Picture} Picture */
 /** @typedef {"auto" | "field" | "cell"} Kind */
 
 /**
