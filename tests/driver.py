@@ -37,7 +37,7 @@ class Page:
         """Until a condition holds; Playwright's own way would want `eval`."""
         self.page.evaluate(
             f"""async () => {{
-              for (let n = 0; n < 1200; n++) {{
+              for (let n = 0; n < 6000; n++) {{
                 if ({condition}) return;
                 await new Promise((resolve) => setTimeout(resolve, 50));
               }}
