@@ -29,7 +29,7 @@ from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, lineage
 from hematovision.networks import classifier, detector, differential, litert, scale, tiles
 from hematovision.networks.card import KIND_THRESHOLD, NAME, choose_model, read_card
-from hematovision.pictures import frame, images
+from hematovision.pictures import frame, images, light
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.files import HERE, write_text
 
@@ -38,7 +38,7 @@ LITERT = PAGE / "litert"
 EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
-    images, frame, taxonomy, tiles, scale, detector, classifier, differential, litert,
+    images, light, frame, taxonomy, tiles, scale, detector, classifier, differential, litert,
     output_folder,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
