@@ -23,44 +23,30 @@ import hematovision.program.signals  # noqa: F401  first: from here on a signal 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hematovision.archive.folds import read_folds
 from hematovision.archive.joining import find_own
 from hematovision.archive.loading import Archive, choose_archive, leave_out, load_archive, place
-from hematovision.networks.card import NAME, list_versions, seal
-from hematovision.networks.classifier import ask_network
+from hematovision.networks.card import NAME, list_versions
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.networks.litert import ThreadedNetwork
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.figures import plot_history, save_figure
-from hematovision.program.files import check_writable, write_csv, write_text, written_whole
-from hematovision.training.backbone import convert, free_size, save_keras, start_tensorflow
+from hematovision.program.files import check_writable, write_bytes, write_csv, write_text
+from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
-from hematovision.training.crops import course as crop_course
-from hematovision.training.crops.course import fit_crops, pack_crops
-from hematovision.training.crops.network import (
-    ask_keras,
-    assemble,
-    build_crop_network,
-    check_export,
-    merge_leaves,
-)
+from hematovision.training.crops.course import learn_crops, plan_crops
+from hematovision.training.crops.examples import Examples, pack_examples
+from hematovision.training.crops.network import build_crop_network
 from hematovision.training.crops.rehearsal import Rehearsal, keep_crops, write_rehearsal
-from hematovision.training.crops.validation import (
-    Calibration,
-    answer_held_out,
-    calibrate,
-    settle_temperature,
-)
-from hematovision.training.fields import course as field_course
-from hematovision.training.fields.course import learn_fields
+from hematovision.training.fields.course import FieldSplits, learn_fields, plan_fields
 from hematovision.training.fold_models import write_fold_models
+from hematovision.training.plan import Learnt, Plan
 from hematovision.training.start import (
     KnownModel,
     Start,
@@ -68,12 +54,9 @@ from hematovision.training.start import (
     join_origin,
     start_backbone,
     take_in,
-    tell_labels,
+    tell_start,
 )
-from hematovision.training.workers import find_share, here
-
-if TYPE_CHECKING:
-    import keras
+from hematovision.training.workers import find_share, find_workers
 
 VERSIONED = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
 HISTORY = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
@@ -142,74 +125,97 @@ def check_archive(archive: Archive, path: Path, model: KnownModel | None) -> Non
             )
 
 
-def describe_start(options: Options, archive: Archive, origin: str) -> dict[str, Any]:
-    """All that a run's result depends on: a cut one goes on only where it is the same."""
+@dataclass(frozen=True)
+class Run:
+    """What one training is of: what was asked for, and what was found for it."""
+
+    options: Options
+    archive: Archive
+    folder: Path
+    start: Start
+    examples: Examples  # of this worker
+    fields: FieldSplits
+
+
+def open_run(options: Options) -> Run:
+    """Read archive and start; UserError where they can't be trained on."""
+    path = choose_archive(options.data)
+    share = find_share()
+    archive = load_archive(path, ["train", "val"], share)
+    if share and read_folds(archive.metadata):  # so few fields that each worker takes all
+        share, archive = None, load_archive(path, ["train", "val"])
+    if options.leave_out is not None:
+        archive = leave_out(archive, options.leave_out.split(","))
+    folder = options.output_dir or place("model", archive.metadata)
+    check_writable(folder)
+    start = choose_start(options.weights, archive.metadata)
+    check_archive(archive, path, start.model)
+    archive = take_in(archive, start.model)
+    examples = pack_examples(archive, start.model.leaves if start.model else ())
+    fields = archive.fields["train"]
+    own = find_own(fields, share) if share else np.ones(len(fields.name), bool)
+    if share:
+        examples = examples.keep(np.isin(examples.train.source, fields.name[own]))
+    fields = FieldSplits(fields, own, archive.fields["val"])
+    return Run(options, archive, folder, start, examples, fields)
+
+
+def make_plans(run: Run, origin: str) -> tuple[Plan, Plan]:
+    """How the network for crops is fitted, and how that for fields."""
+    options, archive, model = run.options, run.archive, run.start.model
+    # All that a run's result depends on: a cut one goes on only where it is the same.
     asked = {k: v for k, v in vars(options).items() if k not in ("data", "output_dir", "resume")}
-    versions = list_versions(VERSIONED)
-    return {**asked, "archive": archive.digest, "origin": origin, "versions": versions}
+    told = {"archive": archive.digest, "origin": origin, "versions": list_versions(VERSIONED)}
+    checkpoint = Checkpoint(run.folder, {**asked, **told}, options.resume)
+    plan = Plan(options.seed, checkpoint, read_folds(archive.metadata))
+    return (
+        plan_crops(options.epochs, run.examples.count, model, plan),
+        plan_fields(options.field_epochs, len(run.fields.own), model, plan),
+    )
 
 
 def describe_model(
-    options: Options,
-    archive: Archive,
-    leaves: Sequence[str],
-    start: Start,
-    origin: str,
-    epochs: int,
-    exported: bytes,
-    found: Calibration,
-    fields_card: dict[str, Any] | None,
-    seconds: dict[str, float],
+    run: Run, learnt: Mapping[str, Learnt], origin: str, seconds: dict[str, float]
 ) -> dict[str, Any]:
     """The model card: what the model is, what it was made of, how it did on held-out crops."""
-    metadata = archive.metadata
-    learnt = metadata["field_sha256"]["train"]
+    archive, metadata = run.archive, run.archive.metadata
+    fields = metadata["field_sha256"]["train"]
     looks = metadata.get("field_look", {}).get("train", {})
     card = {
         "classes": archive.classes,
         "image_size": metadata["image_size"],
         "task": metadata["task"],
-        **found._asdict(),
-        "seal": seal(exported, archive.classes),
-        "leaves": list(leaves),
+        **learnt[NAME].card,
         "weights": origin,
         "notices": [],
         "demonstration": metadata.get("demonstration", False),
-        "epochs": epochs,
-        "seed": options.seed,
+        "seed": run.options.seed,
         "archive_sha256": archive.digest,
         "dataset_sha256": metadata["dataset_sha256"],
         "counts": metadata["counts"],
         "seconds": seconds,
         "versions": list_versions(VERSIONED),
-        "training_fields": sorted(set(learnt.values())),
+        "training_fields": sorted(set(fields.values())),
     }
-    card = join_origin(card, start, [look for name, look in looks.items() if name in learnt])
-    return card if fields_card is None else card | {"fields": fields_card}
+    card = join_origin(card, run.start, [look for name, look in looks.items() if name in fields])
+    return card | ({"fields": learnt[FIELDS_NAME].card} if FIELDS_NAME in learnt else {})
 
 
 def write_model(
-    folder: Path,
-    networks: dict[str, tuple[keras.Model, bytes]],
-    card: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    rehearsal: Rehearsal | None,
+    folder: Path, learnt: Mapping[str, Learnt], card: dict[str, Any], rehearsal: Rehearsal | None
 ) -> None:
     """Write the files, each whole or not at all; the card, which vouches for them, last.
 
-    `networks`: by name, each with its .tflite. A network that an earlier run left goes: it would
-    belong to another model.
+    A network that an earlier run left goes: it would belong to another model.
     """
-    for name in {NAME, FIELDS_NAME} - networks.keys():
+    for name in {NAME, FIELDS_NAME} - learnt.keys():
         for suffix in (".keras", ".tflite"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
-    for name, (network, exported) in networks.items():
-        save_keras(network, folder / f"{name}.keras")
-        with written_whole(folder / f"{name}.tflite") as temporary:
-            temporary.write_bytes(exported)
-    of_crops = [row for row in history if row["phase"] != "fields"]
-    save_figure(plot_history(of_crops), folder / "training_curves.png")
-    write_csv(folder / "history.csv", history, HISTORY)
+    for name, of in learnt.items():
+        save_keras(of.network, folder / f"{name}.keras")
+        write_bytes(folder / f"{name}.tflite", of.exported)
+    save_figure(plot_history(learnt[NAME].history), folder / "training_curves.png")
+    write_csv(folder / "history.csv", [r for of in learnt.values() for r in of.history], HISTORY)
     write_rehearsal(folder, rehearsal)
     write_text(folder / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
 
@@ -227,93 +233,40 @@ def format_summary(card: dict[str, Any], folder: Path) -> str:
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    options: Options = parse_options(Options, __doc__, argv)
     clock = Clock()
-    path = choose_archive(options.data)
-    share = find_share()
-    archive = load_archive(path, ["train", "val"], share)
-    if share and read_folds(archive.metadata):  # so few fields that each worker takes all
-        share, archive = None, load_archive(path, ["train", "val"])
-    if options.leave_out is not None:
-        archive = leave_out(archive, options.leave_out.split(","))
-    folder = options.output_dir or place("model", archive.metadata)
-    check_writable(folder)
-    start = choose_start(options.weights, archive.metadata)
-    model, folds = start.model, read_folds(archive.metadata)
-    check_archive(archive, path, model)
-    archive = take_in(archive, model)
-    crops = pack_crops(archive.splits["train"], archive.splits["val"], model)
-    fields = archive.fields["train"]
-    own = find_own(fields, share) if share else np.ones(len(fields.name), bool)
-    crops = crops.keep(np.isin(crops.train.source, fields.name[own])) if share else crops
-    epochs, repeats = crop_course.choose_epochs(options.epochs, crops.count, model)
-    field_epochs, field_repeats = field_course.choose_epochs(options.field_epochs, len(own), model)
+    options: Options = parse_options(Options, __doc__, argv)
+    run = open_run(options)
+    model, examples = run.start.model, run.examples
     clock("load archive")
 
     start_tensorflow(options.seed)
-    workers = here()
+    workers = find_workers()
     clock("start TensorFlow")
-    backbone, origin = start_backbone(start, crops.train.X)
+    backbone, origin = start_backbone(run.start, examples.train.X)
     workers.follow_chief(backbone.weights)
-    say(f"weights: {origin}")
-    for notice in start.notices:
-        say(f"warning: {notice}")
-    if model is not None:
-        say(tell_labels(np.unique(archive.splits["train"].label).tolist(), model))
-    field_backbone = free_size(backbone) if field_epochs and not (model and model.fields) else None
-    network = build_crop_network(backbone, len(crops.leaves))
-    checkpoint = Checkpoint(folder, describe_start(options, archive, origin), options.resume)
+    for line in tell_start(run.start, origin, run.archive):
+        say(line)
+    crop_plan, field_plan = make_plans(run, origin)
+    own_fields = model is not None and model.fields is not None
+    field_backbone = free_size(backbone) if field_plan.epochs and not own_fields else None
+    network = build_crop_network(backbone, len(examples.leaves))
     clock("build")
 
-    fit = fit_crops(network, crops, model, folds, epochs, repeats, options.seed, checkpoint)
-    clock("fit crops")
-    temperature = settle_temperature(fit, crops.val_members, model)
-    task = archive.metadata["task"]
-    merge = merge_leaves(crops.leaves, archive.classes, task)
-    assembled = assemble(network, temperature, merge)
-    exported = convert(assembled)
-    clock("export")
-    try:
-        asked = ThreadedNetwork(exported)
-        proba, novelty = ask_network(asked, (crops.val if folds else fit.viewed).X)
-        difference = check_export(ask_keras(assembled, crops.val.X), proba[: len(crops.val.y)])
-        if folds:  # that network has learnt from what it was asked
-            proba, novelty = answer_held_out(fit, temperature, merge)
-        found = calibrate(
-            proba, novelty, temperature, difference, crops.val, fit.viewed, archive.classes, task,
-            model,
-        )  # fmt: skip
-    except UserError:
-        checkpoint.clear()  # to go on from there would end here again
-        raise
-    clock("check export")
-
-    networks, learnt = {NAME: (assembled, exported)}, None
-    if field_epochs:
-        learnt = learn_fields(
-            field_backbone, fields, own, archive.fields["val"], model, folds, field_epochs,
-            field_repeats, options.seed, checkpoint,
-        )  # fmt: skip
-        networks[FIELDS_NAME] = learnt.network, learnt.exported
+    learnt = {NAME: learn_crops(network, examples, model, crop_plan)}
+    clock("learn crops")
+    if field_plan.epochs:
+        learnt[FIELDS_NAME] = learn_fields(field_backbone, run.fields, model, field_plan)
         clock("learn fields")
-    history = [*fit.history, *(learnt.history if learnt else [])]
-    card = describe_model(
-        options, archive, crops.leaves, start, origin, epochs, exported, found,
-        learnt.card if learnt else None, clock.seconds,
-    )  # fmt: skip
+
+    card = describe_model(run, learnt, origin, clock.seconds)
     if not workers.is_chief:
         say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")
         return 0
-    kept = keep_crops(
-        network.frozen, crops.train, crops.members, crops.leaves,
-        model.rehearsal if model else None, options.seed,
-    )  # fmt: skip
-    write_model(folder, networks, card, history, kept)
-    write_fold_models(
-        folder, network, fit, learnt, temperature, merge, card, archive.metadata, model
-    )
-    checkpoint.clear()
-    print(format_summary(card, folder))
+    kept = keep_crops(network.frozen, examples, model.rehearsal if model else None, options.seed)
+    write_model(run.folder, learnt, card, kept)
+    write_fold_models(run.folder, learnt, card, run.archive.metadata, model)
+    crop_plan.checkpoint.clear()
+    print(format_summary(card, run.folder))
     return 0
 
 

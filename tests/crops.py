@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hematovision.archive.loading import Split
+from hematovision.training.crops.examples import Examples, encode_annotated
 
 
 def make_split(label: list[str], lab: list[str] | None = None, size: int = 32) -> Split:
@@ -14,3 +15,10 @@ def make_split(label: list[str], lab: list[str] | None = None, size: int = 32) -
     box = np.tile([0, 0, size, size], (count, 1))
     labs = np.array([""] * count if lab is None else lab)
     return Split(X, np.zeros(count, int), np.array(label), np.full(count, "f.png"), box, labs)
+
+
+def make_examples(split: Split, members: np.ndarray | None = None) -> Examples:
+    """A split to learn from and to be judged by; `members`: of the labels, unless given."""
+    leaves, of_labels, _ = encode_annotated(split, split)
+    members = of_labels if members is None else members
+    return Examples(leaves, split, members, len(split.y), split, members, ["Other", "RBC"], "")

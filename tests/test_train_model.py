@@ -158,7 +158,7 @@ def test_an_export_that_disagrees_stops_the_training_and_leaves_the_old_model(
     shutil.copytree(tiny_run[0], folder)
     before = files_below(folder)
     monkeypatch.setattr(  # another seed's
-        "train_model.convert", lambda model: before["hematovision.tflite"]
+        "hematovision.training.crops.course.convert", lambda model: before["hematovision.tflite"]
     )
     result = train_tiny(tiny, folder, "--seed", 7)
     assert result.status == 2

@@ -1,7 +1,7 @@
 """Checkpoints: what training has reached after each epoch, so that a cut run can go on.
 
-    reached = checkpoint.load("fine-tune", variables)    # sets the variables; None: start anew
-    checkpoint.save("fine-tune", epoch, variables, history)
+    reached = checkpoint.resume("crops", variables)    # sets the variables; epoch 0: start anew
+    checkpoint.save("crops", epoch, variables, history)
 
 All that training depends on is kept: weights, the optimizer's state, random states, and what a
 caller adds. Of another archive, other options or another version nothing is taken.
@@ -21,9 +21,9 @@ import numpy as np
 
 from hematovision.program.console import say
 from hematovision.program.files import written_whole
-from hematovision.training.workers import here
+from hematovision.training.workers import find_workers
 
-BAD = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Reached(NamedTuple):
@@ -64,7 +64,7 @@ class Checkpoint:
     ) -> None:
         """Keep what a phase has reached, whole or as it was before; of several workers the chief
         keeps the variables, each its own `extra`."""
-        index = here().index
+        index = find_workers().index
         if index and not extra:
             return
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(() if index else variables)}
@@ -79,7 +79,7 @@ class Checkpoint:
         path = self._path(phase)
         if not self._resume or not path.is_file():
             return None
-        own = self._path(phase, here().index)
+        own = self._path(phase, find_workers().index)
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
@@ -91,7 +91,7 @@ class Checkpoint:
             same = about["run"] == self._run and all(
                 tuple(v.shape) == value.shape for v, value in zip(variables, values, strict=True)
             )
-        except BAD:
+        except UNREADABLE:
             same = False
         if not same:
             say(f"warning: {path}: of another archive or other options; starting {phase} anew")
@@ -101,9 +101,18 @@ class Checkpoint:
         say(f"{phase}: going on after epoch {about['epoch']}")
         return Reached(about["epoch"], about["history"], extra)
 
+    def resume(self, phase: str, variables: Sequence[Any]) -> Reached:
+        """Set the variables to what a phase had reached, of all workers to the chief's; epoch 0
+        where it starts anew. UserError where the workers don't go on from the same."""
+        reached = self.load(phase, variables) or Reached(0, [], {})
+        workers = find_workers()
+        workers.check_same(reached.epoch, "epochs gone on from")
+        workers.follow_chief(variables)
+        return reached
+
     def clear(self) -> None:
         """The model stands: what led there can go."""
-        if not here().is_chief:
+        if not find_workers().is_chief:
             return
         for path in self._folder.glob("unfinished_*.npz"):
             path.unlink(missing_ok=True)

@@ -35,7 +35,9 @@ def restore(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
-def blend(variables: Sequence[Any], before: Sequence[np.ndarray], share: float = SHARE) -> None:
+def average_weights(
+    variables: Sequence[Any], before: Sequence[np.ndarray], share: float = SHARE
+) -> None:
     """Set variables to `share` of the way from values of before to what they are, in half
     precision."""
     for variable, value in zip(variables, before, strict=True):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, tuple[np.ndarray, ...]]  # kernel and bias by the name of their layer
 # Of a damaged network, or a damaged file beside it.
-BAD = (
+DAMAGED = (
     ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -123,7 +123,7 @@ def load_model(folder: Path) -> KnownModel:
         rehearsal = read_rehearsal(folder)
         if crops["leaves"][0].shape[1] != len(leaves):
             raise ValueError("its card names other leaves than its network has")
-    except BAD as error:
+    except DAMAGED as error:
         raise UserError(
             f"{folder}: can't be gone on from ({first_line(error)}); train it anew with this "
             "version, or start from other --weights"
@@ -151,14 +151,23 @@ def tell_labels(labels: Sequence[str], model: KnownModel) -> str:
     covers = list_members(list(labels), model.leaves).any(axis=1)
     same = [a for a, c in zip(labels, covers, strict=True) if c or a.casefold() in known]
     new = [name for name in labels if name not in same]
-    here = list_members(list(labels), model.leaves).any(axis=0)
-    kept = [leaf for leaf, there in zip(model.leaves, here, strict=True) if not there]
+    shown = list_members(list(labels), model.leaves).any(axis=0)
+    kept = [leaf for leaf, there in zip(model.leaves, shown, strict=True) if not there]
     parts = [f"known to the {model.name}: {', '.join(same) or 'none'}"]
     parts += [f"new to it: {', '.join(new)}"] if new else []
     parts += [f"kept without an example here: {', '.join(kept)}"] if kept else []
     if not same:
         parts.append("if they mean the same, rename them with preprocess_data.py --labels OLD=NEW")
     return "labels " + "; ".join(parts)
+
+
+def tell_start(start: Start, origin: str, archive: Archive) -> list[str]:
+    """What a training begins with, line by line for the screen."""
+    lines = [f"weights: {origin}", *(f"warning: {notice}" for notice in start.notices)]
+    if start.model is not None:
+        labels = np.unique(archive.splits["train"].label).tolist()
+        lines.append(tell_labels(labels, start.model))
+    return lines
 
 
 def start_backbone(start: Start, crops: np.ndarray) -> tuple[keras.Model, str]:
@@ -184,7 +193,7 @@ def fill(layers: Sequence[keras.Layer], weights: Weights, name: str) -> None:
         for layer in layers:
             if layer.weights:
                 layer.set_weights(weights[layer.name])
-    except BAD as error:
+    except DAMAGED as error:
         raise UserError(
             f"{name}: its network isn't built as ours ({first_line(error)}); start from other "
             "--weights"

@@ -1,8 +1,8 @@
 """Workers: one training on several machines or GPUs, each of which takes its share of every batch.
 
-    here()                      # this process: alone, or a worker of the cluster in TF_CONFIG
-    step = here().compile(local)        # local(...) on each device; in it, `add` sums over all
-    here().total(array)                 # a NumPy array summed over all workers
+    workers = find_workers()            # this process: alone, or a worker of TF_CONFIG's cluster
+    step = workers.compile(local)       # local(...) on each device; in it, `add` sums over all
+    workers.total(array)                # a NumPy array summed over all workers
 
 A worker is a process; with several GPUs it has several devices, each with an equal part of its
 rows. TensorFlow's MirroredStrategy and MultiWorkerMirroredStrategy carry the sums. Each worker
@@ -24,7 +24,7 @@ import numpy as np
 from hematovision.program.console import UserError, quiet_stderr, say
 from hematovision.program.share import Share
 
-MOST = 8  # devices of all workers together: so many views are in a batch of fields
+MOST_DEVICES = 8  # devices of all workers together: so many views are in a batch of fields
 
 
 class Workers(NamedTuple):
@@ -174,8 +174,10 @@ def read_cluster() -> tuple[int, list[str]]:
             f'TF_CONFIG: not understood ({error}); wants {{"cluster": {{"worker": '
             '["host:port", ...]}, "task": {"type": "worker", "index": 0}}, or nothing'
         ) from None
-    if MOST % count:
-        raise UserError(f"TF_CONFIG: {count} workers can't share a batch of {MOST}; take 2, 4 or 8")
+    if MOST_DEVICES % count:
+        raise UserError(
+            f"TF_CONFIG: {count} workers can't share a batch of {MOST_DEVICES}; take 2, 4 or 8"
+        )
     return index, addresses
 
 
@@ -191,7 +193,7 @@ def mirror() -> Workers:
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    used = max(n for n in (1, 2, 4, 8) if n <= min(len(devices), MOST))
+    used = max(n for n in (1, 2, 4, 8) if n <= min(len(devices), MOST_DEVICES))
     if used == 1:
         return ALONE
     os.environ.pop("TF_CONFIG", None)  # empty, or of one worker: not to be understood otherwise
@@ -201,7 +203,7 @@ def mirror() -> Workers:
 
 
 @functools.cache
-def here() -> Workers:
+def find_workers() -> Workers:
     """This process among the workers; to be called first when TensorFlow has just started.
 
     Raises UserError where TF_CONFIG describes no cluster that can be trained on.
@@ -219,9 +221,9 @@ def here() -> Workers:
         why = str(error).splitlines()[0][:200]
         raise UserError(f"TF_CONFIG: the workers don't come together ({why})") from None
     replicas = strategy.num_replicas_in_sync
-    if MOST % replicas:
+    if MOST_DEVICES % replicas:
         raise UserError(
-            f"TF_CONFIG: {replicas} GPUs of {count} workers can't share a batch of {MOST}; let "
-            "CUDA_VISIBLE_DEVICES show fewer"
+            f"TF_CONFIG: {replicas} GPUs of {count} workers can't share a batch of "
+            f"{MOST_DEVICES}; let CUDA_VISIBLE_DEVICES show fewer"
         )
     return Workers(strategy, index, count, replicas // count)

@@ -51,7 +51,7 @@ def test_each_worker_finds_its_own_beside_the_chiefs(
 ) -> None:
     def be(index: int) -> None:
         monkeypatch.setattr(
-            "hematovision.training.checkpoint.here", lambda: Workers(None, index, 2)
+            "hematovision.training.checkpoint.find_workers", lambda: Workers(None, index, 2)
         )
 
     run = {"seed": 1}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hematovision.program.console import UserError
-from hematovision.training.crops.steps import share_out
-from hematovision.training.workers import ALONE, here
+from hematovision.training.crops.epoch import share_out
+from hematovision.training.workers import ALONE, find_workers
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -98,17 +98,17 @@ def test_a_cluster_that_makes_no_sense_is_refused(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
-    here.cache_clear()
+    find_workers.cache_clear()
     with pytest.raises(UserError, match="TF_CONFIG"):
-        here()
-    here.cache_clear()
+        find_workers()
+    find_workers.cache_clear()
 
 
 def test_a_cluster_of_one_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     one = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
     for text in ("", json.dumps(one)):
         monkeypatch.setenv("TF_CONFIG", text)
-        here.cache_clear()
-        assert here() is ALONE
+        find_workers.cache_clear()
+        assert find_workers() is ALONE
     assert (ALONE.total(np.arange(3)) == [0, 1, 2]).all()
     assert (ALONE.replicas, ALONE.cut(9), ALONE.mark) == (1, 9, [])

@@ -21,11 +21,13 @@ import numpy as np
 from hematovision.archive.loading import Split
 from hematovision.program.console import UserError, say
 from hematovision.training.backbone import start_tensorflow
-from hematovision.training.crops.epoch import Part, draw_epoch
-from hematovision.training.crops.fit import marginal_loss, share_right
-from hematovision.training.crops.steps import Shares, fit_shares, make_crop_step, share_out
+from hematovision.training.crops import fit as crops_fit
+from hematovision.training.crops.epoch import Chunk, draw_batches
+from hematovision.training.crops.examples import Examples
 from hematovision.training.fields.fit import BATCH, make_step
-from hematovision.training.workers import here
+from hematovision.training.workers import find_workers
+
+LEAVES = ["RBC", "WBC", "Platelets"]
 
 
 def fit_crops() -> list[float]:
@@ -34,53 +36,35 @@ def fit_crops() -> list[float]:
     from keras import layers
 
     rng = np.random.default_rng(0)
-    label = np.array(["RBC", "WBC", "Platelets"])[np.arange(84) % 3]
+    label = np.array(LEAVES)[np.arange(84) % 3]
     pixels = rng.integers(0, 256, (84, 16, 16, 3)).astype(np.uint8)
     split = Split(pixels, np.arange(84) % 2, label, label, np.tile([0, 0, 9, 9], (84, 1)),
                   np.full(84, "lab"))  # fmt: skip
-    members = label[:, np.newaxis] == ["RBC", "WBC", "Platelets"]
+    members = label[:, np.newaxis] == LEAVES
+    examples = Examples(LEAVES, split, members, 84, split, members, LEAVES, "")
     maps = keras.Input((4, 4, 3))
     features = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(maps))
     heads = {"logits": layers.Dense(3)(features), "novelty": layers.Dense(1)(features)}
     trainer = keras.Model(maps, heads)
-    trainer.compile(
-        optimizer=keras.optimizers.SGD(0.3),  # Adam would hide a gradient of another size
-        loss={
-            "logits": marginal_loss,
-            "novelty": keras.losses.BinaryCrossentropy(from_logits=True),
-        },
-        weighted_metrics={"logits": [share_right]},
-    )
-    trainer.optimizer.build(trainer.trainable_variables)
     network: Any = SimpleNamespace(
         frozen=lambda crops: crops.reshape(-1, 4, 4, 4, 4, 3).mean(axis=(2, 4)) / 255
     )
-    workers, told = here(), []
+    workers, told = find_workers(), []
     workers.follow_chief(trainer.variables)
-    step = make_crop_step(trainer, workers, marginal_loss, share_right)
+    # Adam would hide a gradient of another size.
+    keras.optimizers.Adam = lambda rate, **_: keras.optimizers.SGD(0.3)
+    step, _ = crops_fit.make_step(trainer, 20, 1.0)
 
-    def draw(epoch: int, index: int) -> tuple[Part, Shares]:
+    def draw(epoch: int, index: int) -> list[Chunk]:
         """What a worker of two learns from in an epoch: of every other crop."""
-        own = np.arange(84) % 2 == index
-        (part,) = draw_epoch(network, split.pick(own), members[own], 42, [epoch, index])
-        return part, share_out(len(part.inputs), 16, [epoch, index])
+        own = examples.keep(np.arange(84) % 2 == index)
+        return list(draw_batches(network, own, None, (42, 16), [epoch, index]))
 
     for epoch in range(3):
         drawn = [draw(epoch, k) for k in ([workers.index] if workers.count > 1 else [0, 1])]
-        told += fit_shares(step, *join(drawn)).values()
+        for shares in zip(*drawn, strict=True):  # together they are a batch
+            told += step(*map(np.concatenate, zip(*shares, strict=True))).tolist()
     return told + trainer.get_weights()[0].ravel()[:5].tolist()
-
-
-def join(drawn: list[tuple[Part, Shares]]) -> tuple[Any, ...]:
-    """What several workers learn from, as if it were one's: the share of each in every batch."""
-    (first, _), parts = drawn[0], [part for part, _ in drawn]
-    counts = np.cumsum([0, *(len(part.inputs) for part in parts)])
-    rows = [shares.rows + n for (_, shares), n in zip(drawn, counts, strict=False)]
-    targets = {k: np.concatenate([part.targets[k] for part in parts]) for k in first.targets}
-    weights = {k: np.concatenate([part.weights[k] for part in parts]) for k in first.weights}
-    weight = np.concatenate([shares.weight for _, shares in drawn], axis=1)
-    shares = Shares(np.concatenate(rows, axis=1), weight)
-    return np.concatenate([part.inputs for part in parts]), targets, weights, shares
 
 
 def fit_fields(dies_after: int) -> list[float]:
@@ -88,7 +72,7 @@ def fit_fields(dies_after: int) -> list[float]:
     import keras
     from keras import layers
 
-    workers, told = here(), []
+    workers, told = find_workers(), []
     pictures = keras.Input((None, None, 3))
     x = layers.Conv2D(8, 3, 4, "same", use_bias=False)(pictures / 255)
     x = layers.BatchNormalization(synchronized=workers.replicas > 1)(x)
@@ -125,7 +109,7 @@ def main() -> int:
             half = tf.config.LogicalDeviceConfiguration()
             tf.config.set_logical_device_configuration(cpu, [half, half])
             asked = "-1"
-        here()
+        find_workers()
         told = [*fit_crops(), *fit_fields(int(asked))]
     except UserError as error:
         say(f"error: {error}")

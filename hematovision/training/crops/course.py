@@ -1,6 +1,7 @@
-"""The network for crops from its start to its answers on crops that it hasn't learnt from.
+"""The network for crops from its start to its calibration: crops of an archive -> what was learnt.
 
-    fit = fit_crops(network, crops, model, folds, epochs, seed, checkpoint)
+    plan = plan_crops(epochs, examples.count, model, plan)
+    learnt = learn_crops(network, examples, model, plan)
 
 Where the archive is split, one training, and the validation crops are answered; where its few
 fields are dealt to folds, a training for each fold, whose crops it answers, then one on all.
@@ -9,236 +10,144 @@ fields are dealt to folds, a training for each fold, whose crops it answers, the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hematovision.archive.folds import list_folds
 from hematovision.archive.loading import Split
-from hematovision.cells.cells import BACKGROUND
-from hematovision.training.calibration import fit_logistic
-from hematovision.training.checkpoint import Checkpoint
-from hematovision.training.crops.epoch import STRANGERS, Kept
-from hematovision.training.crops.fit import (
-    BATCH,
-    HEAD_CROPS,
-    RATE,
-    encode_annotated,
-    fine_tune,
-    fit_heads,
-    make_validation,
-    say_epoch,
+from hematovision.networks.card import seal
+from hematovision.networks.classifier import ask_network
+from hematovision.networks.litert import ThreadedNetwork
+from hematovision.program.console import UserError
+from hematovision.training.backbone import convert
+from hematovision.training.crops.epoch import BATCH, STRANGERS
+from hematovision.training.crops.examples import Examples
+from hematovision.training.crops.fit import fit_crops
+from hematovision.training.crops.known import check_known
+from hematovision.training.crops.network import (
+    CropNetwork,
+    ask_keras,
+    assemble,
+    check_export,
+    merge_leaves,
+    set_heads,
 )
-from hematovision.training.crops.network import CropNetwork, build_crop_network, merge_leaves
-from hematovision.training.precision import mixed_precision
-from hematovision.training.shrinkage import blend, read_values, restore
-from hematovision.training.start import (
-    KnownModel,
-    Start,
-    draw_picture,
-    hold_against,
-    start_backbone,
+from hematovision.training.crops.validation import (
+    Asked,
+    answer_held_out,
+    calibrate,
+    settle_temperature,
 )
+from hematovision.training.plan import Learnt, Plan
+from hematovision.training.shrinkage import read_values, restore
+from hematovision.training.start import KnownModel
 from hematovision.training.views import add_views
 
-EPOCHS = 4  # by default
+if TYPE_CHECKING:
+    import keras
+
+EPOCHS, RATE = 4, 1e-4  # by default
 # From a trained model: one epoch, of so many steps at least; at this part of the rate.
 KNOWN_STEPS, KNOWN_RATE = 60, 0.5 * RATE
-MOST_VALIDATED = 12_000
 
 
-class Crops(NamedTuple):
-    """The crops of an archive as the network is fitted on them."""
-
-    leaves: list[str]
-    train: Split  # of several workers, this one's
-    members: np.ndarray  # (n, leaves) bool, which leaves each may show
-    count: int  # training crops of all workers
-    val: Split
-    val_members: np.ndarray
-
-    def select(self, train: np.ndarray, val: np.ndarray) -> Crops:
-        """Only those crops of train and val where a mask (n,) is true."""
-        return Crops(
-            self.leaves,
-            self.train.pick(train),
-            self.members[train],
-            int(train.sum()),
-            self.val.pick(val),
-            self.val_members[val],
-        )
-
-    def keep(self, own: np.ndarray) -> Crops:
-        """Of the training crops only this worker's own, where a mask (n,) is true."""
-        return self._replace(train=self.train.pick(own), members=self.members[own])
+def plan_crops(asked: int | None, count: int, model: KnownModel | None, plan: Plan) -> Plan:
+    """How long and how fast is learnt from so many crops; the rest as in `plan`."""
+    epochs, repeats, rate = asked, 1, RATE if model is None else KNOWN_RATE
+    if epochs is None:
+        epochs = EPOCHS if model is None else 1
+        if model is not None:
+            least = int(KNOWN_STEPS * BATCH / (1 + STRANGERS))
+            repeats = -(-least // max(count, 1))
+    return plan.of("crops", epochs, repeats * count, rate)
 
 
-class CropFit(NamedTuple):
-    """What came of it; the network itself has learnt from all that it may learn from."""
-
-    viewed: Split  # the validation crops as they are, then views of them
-    logits: np.ndarray  # (2 n, leaves) of these, by a network that hasn't learnt from them
-    novelty: np.ndarray  # (2 n,)
-    history: list[dict[str, Any]]
-    folds: list[list[np.ndarray]]  # the values of the variables fitted for each fold
-
-
-def pack_crops(train: Split, val: Split, model: KnownModel | None) -> Crops:
-    """The crops, with the leaves that a model knows beside those annotated.
-
-    Of the validation crops no more than MOST_VALIDATED, at random: their answers are all held.
-    """
-    if len(val.y) > MOST_VALIDATED:
-        chosen = np.random.default_rng(0).permutation(len(val.y))[:MOST_VALIDATED]
-        val = val.pick(np.sort(chosen))
-    leaves, members, val_members = encode_annotated(train, val, model.leaves if model else ())
-    return Crops(leaves, train, members, len(train.y), val, val_members)
-
-
-def recall_kept(model: KnownModel | None, leaves: Sequence[str], shape: Any) -> Kept | None:
-    """What is kept with a model of crops, as far as it is of these leaves and of maps of `shape`
-    (h, w, c); None, where there is nothing."""
-    if model is None or model.rehearsal is None or model.rehearsal.maps.shape[1:] != tuple(shape):
-        return None
-    shown, members = model.rehearsal.encode(leaves)
-    if not len(shown):
-        return None
-    is_cell = (model.rehearsal.label[shown] != BACKGROUND).astype(np.float32)
-    return Kept(model.rehearsal.maps[shown], members, is_cell)
-
-
-def choose_epochs(asked: int | None, crops: int, model: KnownModel | None) -> tuple[int, int]:
-    """How many epochs over so many training crops, and how often each is shown in one."""
-    if asked is not None:
-        return asked, 1
-    if model is None:
-        return EPOCHS, 1
-    return 1, -(-int(KNOWN_STEPS * BATCH / (1 + STRANGERS)) // max(crops, 1))
-
-
-def start_heads(
-    network: CropNetwork, crops: Crops, model: KnownModel | None, seed: int
-) -> list[dict[str, Any]]:
-    """The heads before anything is fine-tuned; the history.
-
-    Leaves that a model knows start as they are there; only those new to it are fitted.
-    """
-    validate = make_validation(network, crops.val.X, crops.val_members)
-    if model is None:
-        return fit_heads(network, crops.train, crops.members, validate, seed)
-    new = [k for k, leaf in enumerate(crops.leaves) if leaf not in model.leaves]
-    if new:
-        kernel, bias = network.head.get_weights()
-        kernel[:, new], bias[new] = fit_new(network, crops, new, seed)
-        network.head.set_weights((kernel, bias))
-    copy_heads(network, crops.leaves, model)
-    history = [{"phase": "head", "epoch": 0, **validate()}]
-    say_epoch(history[0])
-    return history
-
-
-def copy_heads(network: CropNetwork, leaves: Sequence[str], model: KnownModel) -> None:
-    """Give a network the heads of a model, leaf by leaf; what is new to the model stays."""
-    kernel, bias = network.head.get_weights()
-    old_kernel, old_bias = model.crops["leaves"]
-    for k, leaf in enumerate(leaves):
-        if (
-            leaf in model.leaves
-        ):  # the export has the temperature in it, which training does without
-            place = model.leaves.index(leaf)
-            kernel[:, k] = old_kernel[:, place] * model.temperature
-            bias[k] = old_bias[place] * model.temperature
-    network.head.set_weights((kernel, bias))
-    network.novelty.set_weights(model.crops["strange"])
-
-
-def check_known(network: CropNetwork, leaves: Sequence[str], model: KnownModel) -> None:
-    """Hold what is built of a model against the model's own answer to a picture; UserError where
-    these differ: then training would go on from something else."""
-    from scipy.special import softmax
-
-    size = model.card["image_size"]
-    picture = draw_picture(size, size)[np.newaxis]
-    if network.lower.input.shape[1] != size:
-        backbone, _ = start_backbone(Start("", model, []), picture)
-        network, leaves = build_crop_network(backbone, len(model.leaves)), model.leaves
-    copy_heads(network, leaves, model)
-    of_model = [list(leaves).index(leaf) for leaf in model.leaves if leaf in leaves]
-    if len(of_model) < len(model.leaves):  # a parent that its kinds stand for now
-        return
-    proba = softmax(network.ask(picture)[0][:, of_model] / model.temperature, axis=1)
-    merge = merge_leaves(model.leaves, model.card["classes"], model.card["task"])
-    proba = proba if merge is None else np.minimum(proba @ merge, 1.0)
-    hold_against(proba, model.classifier.predict_proba(picture)[0], model.name)
-
-
-def fit_new(
-    network: CropNetwork, crops: Crops, new: Sequence[int], seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (d, new) and bias (new,) of leaves that the network doesn't know: what tells each from
-    all others in its own features. Nothing, where no crop is surely of one."""
-    rng = np.random.default_rng([seed, 4])
-    chosen = np.sort(rng.permutation(len(crops.train.y))[:HEAD_CROPS])
-    maps = network.frozen(crops.train.X[chosen])
-    features = network.upper.predict(maps, batch_size=128, verbose=0)
-    members = crops.members[chosen]
-    kernel = np.zeros((features.shape[1], len(new)), np.float32)
-    bias = np.zeros(len(new), np.float32)
-    for place, k in enumerate(new):
-        is_one = members[:, k] & (members.sum(axis=1) == 1)
-        if 0 < is_one.sum() < len(is_one):
-            column, offset = fit_logistic(features, is_one, C=0.01, max_iter=200)
-            kernel[:, place], bias[place] = column[:, 0], offset[0]
-    return kernel, bias
-
-
-def fit_once(
-    network: CropNetwork, crops: Crops, model: KnownModel | None, epochs: int, repeats: int,
-    seed: int, checkpoint: Checkpoint, phase: str,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Heads, then fine-tuning; from a trained model, part of the way back. The history."""
-    history = start_heads(network, crops, model, seed)
-    before = read_values(network.trainer.trainable_variables)
-    validate = make_validation(network, crops.val.X, crops.val_members)
-    rate = RATE if model is None else KNOWN_RATE
-    again = np.tile(np.arange(len(crops.members)), repeats)
-    shown = crops.train if repeats == 1 else crops.train.pick(again)
-    with mixed_precision(network.trainer, kept=(network.head.name, network.novelty.name)):
-        history += fine_tune(
-            network, shown, crops.members[again], repeats * crops.count, validate, epochs, seed,
-            checkpoint, rate, phase,
-            recall_kept(model, crops.leaves, network.upper.input.shape[1:]),
-        )  # fmt: skip
+def learn_crops(
+    network: CropNetwork, examples: Examples, model: KnownModel | None, plan: Plan
+) -> Learnt:
+    """Fit the network, judge it by crops that it hasn't learnt from, export it."""
     if model is not None:
-        blend(network.trainer.trainable_variables, before)
-    return history
-
-
-def fit_crops(
-    network: CropNetwork, crops: Crops, model: KnownModel | None, folds: dict[str, int],
-    epochs: int, repeats: int, seed: int, checkpoint: Checkpoint,
-) -> CropFit:  # fmt: skip
-    """Fit the network, and answer for crops that it hasn't learnt from."""
-    if model is not None:
-        check_known(network, crops.leaves, model)
+        check_known(network, examples.leaves, model)
     # On the validation crops as they are a good model makes next to no mistake to learn from.
-    viewed = add_views(crops.val, [seed, 1])
-    if not folds:
-        history = fit_once(network, crops, model, epochs, repeats, seed, checkpoint, "crops")
-        return CropFit(viewed, *network.ask(viewed.X), history, [])
+    viewed = add_views(examples.val, [plan.seed, 1])
+    fitted: list[list[np.ndarray]] = []
+    if plan.folds:
+        held_out, fitted = fit_folds(network, examples, viewed, model, plan)
+    history = fit_crops(network, examples, model, plan)
+    if not plan.folds:
+        held_out = Asked(*network.ask(viewed.X))
+    temperature = settle_temperature(held_out.answers, examples.val_members, model)
+    merge = merge_leaves(examples.leaves, examples.classes, examples.task)
+    assembled = assemble(network, temperature, merge)
+    exported = convert(assembled)
+    try:
+        asked, difference = ask_exported(assembled, exported, examples, viewed)
+        if plan.folds:  # that network has learnt from what it was asked
+            asked = answer_held_out(held_out, temperature, merge)
+        found = calibrate(asked, viewed, examples, model)
+    except UserError:
+        plan.checkpoint.clear()  # to go on from there would end here again
+        raise
+    card = {
+        "temperature": temperature,
+        **found._asdict(),
+        "export_difference": difference,
+        "seal": seal(exported, examples.classes),
+        "leaves": examples.leaves,
+        "epochs": plan.epochs,
+    }
+    folds = export_folds(assembled, network, temperature, fitted)
+    return Learnt(assembled, exported, card, history, folds)
+
+
+def fit_folds(
+    network: CropNetwork, examples: Examples, viewed: Split, model: KnownModel | None, plan: Plan
+) -> tuple[Asked, list[list[np.ndarray]]]:
+    """Logits and novelty of the validation crops and views of them (2 n), each by a network that
+    hasn't learnt from its field; and the values of the variables fitted for each fold."""
     variables = network.trainer.trainable_variables
     before, fitted = read_values(variables), []
-    of_train, of_val = (list_folds(split.source, folds) for split in (crops.train, crops.val))
+    of_train, of_val = (
+        list_folds(split.source, plan.folds) for split in (examples.train, examples.val)
+    )
     of_viewed = np.tile(of_val, 2)
-    logits = np.zeros((len(of_viewed), len(crops.leaves)), np.float32)
+    logits = np.zeros((len(of_viewed), len(examples.leaves)), np.float32)
     novelty = np.zeros(len(of_viewed), np.float32)
-    for fold in sorted(set(folds.values())):
+    for fold in plan.list_folds():
         restore(variables, before)
-        part = crops.select(of_train != fold, of_val == fold)
-        fit_once(network, part, model, epochs, repeats, seed, checkpoint, f"crops_{fold}")
+        others = examples.select(of_train != fold, of_val == fold)
+        shown = plan.shown // examples.count * others.count
+        fit_crops(network, others, model, plan.of_fold(fold, shown))
         mine = of_viewed == fold
         logits[mine], novelty[mine] = network.ask(viewed.X[mine])
         fitted.append(read_values(variables))
     restore(variables, before)
-    history = fit_once(network, crops, model, epochs, repeats, seed, checkpoint, "crops")
-    return CropFit(viewed, logits, novelty, history, fitted)
+    return Asked(logits, novelty), fitted
+
+
+def ask_exported(
+    assembled: keras.Model, exported: bytes, examples: Examples, viewed: Split
+) -> tuple[Asked, float]:
+    """What the exported network says of the validation crops and views of them, and how far a
+    probability is from the Keras model's; UserError where that is too far."""
+    asked = Asked(*ask_network(ThreadedNetwork(exported), viewed.X))
+    plain = asked.answers[: len(examples.val.y)]
+    return asked, check_export(ask_keras(assembled, examples.val.X), plain)
+
+
+def export_folds(
+    assembled: keras.Model, network: CropNetwork, temperature: float,
+    fitted: Sequence[Sequence[np.ndarray]],
+) -> list[bytes]:  # fmt: skip
+    """The .tflite of each fold, of the values `fitted` for it; the network is left as it was."""
+    variables, exports = network.trainer.trainable_variables, []
+    last = read_values(variables)
+    for values in fitted:
+        restore(variables, values)
+        set_heads(assembled, network, temperature)
+        exports.append(convert(assembled))
+    if exports:
+        restore(variables, last)
+        set_heads(assembled, network, temperature)
+    return exports

@@ -1,5 +1,5 @@
 """What an epoch of crops is made of: views of crops drawn evenly, pictures of no cell, and some of
-what a model was taught before."""
+what a model was taught before; batch after batch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import numpy as np
 from hematovision.archive.loading import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.program.console import run_ahead
+from hematovision.training.crops.examples import Examples
 from hematovision.training.crops.network import CropNetwork
 from hematovision.training.crops.strangers import draw_strangers
 from hematovision.training.views import draw_views
 
+BATCH = 32
 STRANGERS = 0.25  # pictures of no cell for each crop
 REHEARSED = 0.25  # crops kept with a model that is gone on from, for each crop
 PLAIN = 0.15  # share of the crops that are shown as they are
 MOST_DRAWN = 8192  # crops whose activations are held at a time
+HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
 
 
-def draw_evenly(split: Split, count: int, rng: np.random.Generator) -> np.ndarray:
+def draw_crops(split: Split, count: int, rng: np.random.Generator) -> np.ndarray:
     """As many crops (count,) at random: each laboratory as often as any other, and in it a label
     by the square root of its frequency.
 
@@ -46,31 +49,84 @@ class Kept(NamedTuple):
     is_cell: np.ndarray  # (n,) float32, 0 for background
 
 
-class Part(NamedTuple):
-    """What is learnt from between two looks at the disk: `inputs` of the trainer, `targets` of both
-    heads, and the `weights` of each in the loss of either."""
+class Chunk(NamedTuple):
+    """What is learnt from while the next is drawn; or a batch of it, rows of every array."""
 
-    inputs: np.ndarray
-    targets: dict[str, np.ndarray]
-    weights: dict[str, np.ndarray]
+    inputs: np.ndarray  # (n, h, w, c) float16, activations of the frozen blocks
+    members: np.ndarray  # (n, leaves) float32, which leaves each may show, 0 or 1
+    strange: np.ndarray  # (n, 1) float32, 1 of a picture of no cell
+    of_leaves: np.ndarray  # (n,) float32, how much each counts in the loss of the leaves
+    of_novelty: np.ndarray  # (n,) float32, and in that of novelty
+
+    def pick(self, rows: np.ndarray, weight: np.ndarray) -> Chunk:
+        """Some of the rows (b,), by index, each counted `weight` (b,) times."""
+        inputs, members, strange, of_leaves, of_novelty = (column[rows] for column in self)
+        return Chunk(
+            inputs.astype(np.float32), members, strange, of_leaves * weight, of_novelty * weight
+        )
+
+
+class Shares(NamedTuple):
+    """The order in which one worker learns from a chunk: `rows` (steps, b), which of its rows in
+    each step, and how much each counts, `weight` (steps, b): nothing, where it fills up."""
+
+    rows: np.ndarray
+    weight: np.ndarray
+
+
+def share_out(count: int, size: int, seed: Sequence[int]) -> Shares:
+    """A worker's share, `size` rows, of all batches: its `count` rows in random order.
+
+    The last share is filled up with rows that count nothing, and what is in it counts the more: the
+    mean over shares of equally many rows is the mean over the batch.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    steps = -(-count // size)
+    rows, weight = np.zeros((steps, size), int), np.zeros((steps, size), np.float32)
+    for step in range(steps):
+        mine = order[step * size : (step + 1) * size]
+        rows[step] = mine[0]
+        rows[step, : len(mine)] = mine
+        weight[step, : len(mine)] = size / len(mine)
+    return Shares(rows, weight)
+
+
+def count_steps(count: int, kept: Kept | None) -> int:
+    """Batches of an epoch that shows so many crops."""
+    beside = int(count * STRANGERS) + (int(count * REHEARSED) if kept else 0)
+    return -(-(count + beside) // BATCH)
+
+
+def draw_batches(
+    network: CropNetwork, examples: Examples, kept: Kept | None, shares: tuple[int, int],
+    seed: Sequence[int],
+) -> Iterator[Chunk]:  # fmt: skip
+    """The batches of one epoch. `shares`: how many crops one worker shows in it, and its rows of
+    each batch; all workers draw as many, each of its own."""
+    count, rows = shares
+    for number, chunk in enumerate(draw_epoch(network, examples, kept, count, seed)):
+        for of_step, weight in zip(
+            *share_out(len(chunk.inputs), rows, [*seed, number, 8]), strict=True
+        ):
+            yield chunk.pick(of_step, weight)
 
 
 def draw_epoch(
-    network: CropNetwork, split: Split, members: np.ndarray, count: int, seed: Sequence[int],
-    kept: Kept | None = None,
-) -> Iterator[Part]:  # fmt: skip
+    network: CropNetwork, examples: Examples, kept: Kept | None, count: int, seed: Sequence[int]
+) -> Iterator[Chunk]:
     """What one epoch learns from, MOST_DRAWN of `count` crops at a time, so that memory doesn't
     grow with their number: drawn evenly, in new views, with strangers between them, and some of
     what is `kept`.
 
-    While one part is learnt from, the next is drawn.
+    While one chunk is learnt from, the next is drawn.
     """
-    chosen = draw_evenly(split, count, np.random.default_rng([*seed, 0]))
+    chosen = draw_crops(examples.train, count, np.random.default_rng([*seed, 0]))
 
-    def draw(number: int) -> Part:
-        part = chosen[number * MOST_DRAWN : (number + 1) * MOST_DRAWN]
-        of_part = [*seed, *([number] if number else [])]
-        return draw_part(network, split, members, part, of_part, kept)
+    def draw(number: int) -> Chunk:
+        some = chosen[number * MOST_DRAWN : (number + 1) * MOST_DRAWN]
+        of_chunk = [*seed, *([number] if number else [])]
+        drawn = draw_chunk(network, examples, some, of_chunk)
+        return drawn if kept is None else add_kept(drawn, kept, len(some), of_chunk)
 
     pool = ThreadPoolExecutor(1)
     try:
@@ -79,58 +135,47 @@ def draw_epoch(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def draw_part(
-    network: CropNetwork,
-    split: Split,
-    members: np.ndarray,
-    chosen: np.ndarray,
-    seed: Sequence[int],
-    kept: Kept | None = None,
-) -> Part:
-    """Activations of the chosen crops, in new views, of strangers, and some of those `kept`.
+def draw_chunk(
+    network: CropNetwork, examples: Examples, chosen: np.ndarray, seed: Sequence[int]
+) -> Chunk:
+    """Activations of the chosen crops, in new views, and of strangers.
 
     Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
     """
+    split, members = examples.train, examples.members
     count = int(len(chosen) * STRANGERS)
     plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
-    parts, start = [], 0
+    seen, start = [], 0
     for views in draw_views(split, chosen, [*seed, 1]):
         as_is = plain[start : start + len(views)]
         views[as_is] = split.X[chosen[start : start + len(views)][as_is]]
-        parts.append(network.frozen(views))
+        seen.append(network.frozen(views))
         start += len(views)
-    parts += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
+    seen += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
     is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
     is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
-    targets = {
-        "logits": np.concatenate([members[chosen], any_leaf]).astype(np.float32),
-        "novelty": is_strange[:, np.newaxis],
-    }
-    weights = {
-        "logits": 1 - is_strange,
-        "novelty": np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
-    }
-    drawn = Part(np.concatenate(parts), targets, weights)
-    return drawn if kept is None else add_kept(drawn, kept, int(len(chosen) * REHEARSED), seed)
+    return Chunk(
+        np.concatenate(seen),
+        np.concatenate([members[chosen], any_leaf]).astype(np.float32),
+        is_strange[:, np.newaxis],
+        1 - is_strange,
+        np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
+    )
 
 
-def add_kept(part: Part, kept: Kept, count: int, seed: Sequence[int]) -> Part:
-    """A part with as many of the crops `kept` beside, each leaf as often as any other."""
-    rng = np.random.default_rng([*seed, 3])
+def add_kept(chunk: Chunk, kept: Kept, crops: int, seed: Sequence[int]) -> Chunk:
+    """A chunk of so many crops with a share REHEARSED of those `kept` beside, each leaf as often as
+    any other."""
+    rng, count = np.random.default_rng([*seed, 3]), int(crops * REHEARSED)
     leaf = kept.members.argmax(axis=1)
     each = np.unique(leaf)
     rows = [rng.choice(np.flatnonzero(leaf == k)) for k in rng.permutation(np.resize(each, count))]
-    members = kept.members[rows].astype(np.float32)
-    plain = np.zeros((len(rows), 1), np.float32)
-    return Part(
-        np.concatenate([part.inputs, kept.maps[rows]]),
-        {
-            "logits": np.concatenate([part.targets["logits"], members]),
-            "novelty": np.concatenate([part.targets["novelty"], plain]),
-        },
-        {
-            "logits": np.concatenate([part.weights["logits"], 1 - plain[:, 0]]),
-            "novelty": np.concatenate([part.weights["novelty"], kept.is_cell[rows]]),
-        },
+    beside = (
+        kept.maps[rows],
+        kept.members[rows].astype(np.float32),
+        np.zeros((len(rows), 1), np.float32),
+        np.ones(len(rows), np.float32),
+        kept.is_cell[rows],
     )
+    return Chunk(*(np.concatenate(pair) for pair in zip(chunk, beside, strict=True)))

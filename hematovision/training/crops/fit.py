@@ -1,65 +1,84 @@
-"""How the network for crops is fitted: what it loses by, heads, epochs."""
+"""How the network for crops is fitted: what it loses by, heads, steps, epochs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hematovision.archive.loading import Split
-from hematovision.cells.labels import is_rbc
-from hematovision.cells.taxonomy import find_leaves, list_members
-from hematovision.program.console import progress, say
+from hematovision.program.console import progress
 from hematovision.training.backbone import set_half
 from hematovision.training.calibration import check_loss, fit_logistic, measure_loss
-from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crops.epoch import (
-    MOST_DRAWN,
-    REHEARSED,
+    BATCH,
+    HEAD_CROPS,
     STRANGERS,
-    Kept,
-    Part,
-    draw_epoch,
-    draw_evenly,
+    count_steps,
+    draw_batches,
+    draw_crops,
 )
+from hematovision.training.crops.examples import Examples
+from hematovision.training.crops.known import recall_kept, start_known_heads
 from hematovision.training.crops.network import CropNetwork, pool_maps
-from hematovision.training.crops.steps import fit_shares, make_crop_step, share_out
 from hematovision.training.crops.strangers import draw_strangers
-from hematovision.training.workers import here
+from hematovision.training.plan import Plan, Row, say_row
+from hematovision.training.precision import mixed_precision
+from hematovision.training.shrinkage import average_weights, read_values
+from hematovision.training.start import KnownModel
+from hematovision.training.workers import find_workers
 
-BATCH, RATE = 32, 1e-4
 SMOOTHING = 0.02  # of labels in the loss
-HEAD_CROPS = 4096  # that the heads are fitted on, before anything is fine-tuned
+
+Step = Callable[..., np.ndarray]
 
 
-def encode_annotated(
-    train: Split, val: Split, known: Sequence[str] = ()
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The leaves among all annotated labels, whatever the task, and those `known` before; and for
-    both splits which of them each crop may show: (n, leaves) bool.
+def fit_crops(
+    network: CropNetwork, examples: Examples, model: KnownModel | None, plan: Plan
+) -> list[Row]:
+    """Fit heads, then upper blocks and heads, on new views of the crops each epoch, of several
+    workers each on its share, and of some that are kept; returns the history.
 
-    "RBC or not" is easier to see for a network that knows what a white cell is. A label that
-    training never saw, nor a kind of it, may be any that isn't red.
+    Nothing is chosen by the validation split here: the last epoch is the result. In the end the
+    weights are rounded to half precision, so that export changes no answer. From a trained model,
+    they stop part of the way.
     """
-    leaves = find_leaves(sorted({*np.unique(train.label).tolist(), *known}))
-    others = [not is_rbc(leaf) for leaf in leaves]
+    validate = make_validation(network, examples)
+    heads = start_heads(network, examples, model, plan.seed) | validate()
+    say_row(heads)
+    trainer, workers = network.trainer, find_workers()
+    before = read_values(trainer.trainable_variables)
+    kept = recall_kept(model, examples.leaves, network.upper.input.shape[1:])
+    shares = workers.cut(plan.shown), BATCH // workers.count
+    steps = count_steps(plan.shown, kept)
+    with mixed_precision(trainer, kept=(network.head.name, network.novelty.name)):
+        step, variables = make_step(trainer, plan.epochs * steps, plan.rate)
+        reached = plan.checkpoint.resume(plan.phase, variables)
+        history = reached.history
+        for epoch in range(reached.epoch + 1, plan.epochs + 1):
+            start, sums = time.perf_counter(), np.zeros(3)
+            seed = [plan.seed, 0, epoch, *workers.mark]
+            batches = draw_batches(network, examples, kept, shares, seed)
+            for batch in progress(batches, steps, f"fine-tune {epoch}"):
+                sums += step(*batch)
+            loss, right, weight = sums.tolist()
+            row = {"phase": "fine-tune", "epoch": epoch, "loss": loss / max(weight, 1e-9)}
+            check_loss(row["loss"], f"fine-tune {epoch}")
+            row |= {"accuracy": right / max(weight, 1e-9), **validate()}
+            history.append(row | {"seconds": time.perf_counter() - start})
+            say_row(row)
+            plan.checkpoint.save(plan.phase, epoch, variables, history)
+        for layer in (*network.upper.layers, network.head, network.novelty):
+            set_half(layer, *layer.get_weights())
+    if model is not None:
+        average_weights(trainer.trainable_variables, before)
+    return [heads, *history]
 
-    def encode(split: Split) -> np.ndarray:
-        labels, code = np.unique(split.label, return_inverse=True)
-        members = list_members(labels.tolist(), leaves)
-        members[~members.any(axis=1)] = others
-        return members[code]
 
-    return leaves, encode(train), encode(val)
-
-
-def make_validation(
-    network: CropNetwork, crops: np.ndarray, members: np.ndarray
-) -> Callable[[], dict[str, float]]:
+def make_validation(network: CropNetwork, examples: Examples) -> Callable[[], dict[str, float]]:
     """A function that gives loss and accuracy on held-out crops, whose activations it keeps."""
-    activations = network.frozen(crops)
+    activations, members = network.frozen(examples.val.X), examples.val_members
 
     def validate() -> dict[str, float]:
         logits = network.trainer.predict(activations, batch_size=128, verbose=0)["logits"]
@@ -69,20 +88,26 @@ def make_validation(
     return validate
 
 
-def fit_heads(
-    network: CropNetwork,
-    split: Split,
-    members: np.ndarray,
-    validate: Callable[[], dict[str, float]],
-    seed: int,
-) -> list[dict[str, Any]]:
+def start_heads(
+    network: CropNetwork, examples: Examples, model: KnownModel | None, seed: int
+) -> Row:
+    """Set the heads before anything is fine-tuned; the row of the history."""
+    if model is None:
+        fit_heads(network, examples, seed)
+    else:
+        start_known_heads(network, examples, model, seed)
+    return {"phase": "head", "epoch": 0}
+
+
+def fit_heads(network: CropNetwork, examples: Examples, seed: int) -> None:
     """Logistic regressions on what the untouched backbone sees, for both heads, where a label
-    stands for one leaf; returns the history.
+    stands for one leaf.
 
     Fine-tuning from a fitted head distorts the backbone less (Kumar et al., 2022).
     """
+    split, members = examples.train, examples.members
     rng = np.random.default_rng([seed, 4])
-    chosen = np.sort(draw_evenly(split, min(len(split.y), HEAD_CROPS), rng))
+    chosen = np.sort(draw_crops(split, min(len(split.y), HEAD_CROPS), rng))
     strange = draw_strangers(int(len(chosen) * STRANGERS), split.X, [seed, 5])
     maps = np.concatenate([network.frozen(split.X[chosen]), *map(network.frozen, strange)])
     features = network.upper.predict(maps, batch_size=128, verbose=0)
@@ -96,9 +121,6 @@ def fit_heads(
     seen = np.hstack([features, pool_maps(maps.astype(np.float32))])
     is_strange = np.arange(len(maps)) >= len(chosen)
     network.novelty.set_weights(fit_logistic(seen, is_strange, C=0.01, max_iter=200))
-    history = [{"phase": "head", "epoch": 0, **validate()}]
-    say_epoch(history[0])
-    return history
 
 
 def widen(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +143,7 @@ def marginal_loss(members: Any, logits: Any) -> Any:
     return (1 - SMOOTHING) * told - SMOOTHING * ops.mean(log_p, axis=1)
 
 
-def share_right(members: Any, logits: Any) -> Any:
+def mark_right(members: Any, logits: Any) -> Any:
     """Whether the likeliest leaf is one that the crop may show: (n,)."""
     from keras import ops
 
@@ -129,96 +151,44 @@ def share_right(members: Any, logits: Any) -> Any:
     return ops.sum(likeliest * members, axis=1)
 
 
-def fit_part(network: CropNetwork, part: Part) -> dict[str, float]:
-    """Go through a part once, in random order; loss and accuracy, means over its crops."""
-    fitted = network.trainer.fit(
-        part.inputs, part.targets, sample_weight=part.weights, batch_size=BATCH, verbose=0,
-        shuffle=True,
-    ).history  # fmt: skip
-    return {
-        "loss": float(fitted["logits_loss"][-1]),
-        "accuracy": float(fitted["logits_share_right"][-1]),
-    }
+def make_step(trainer: Any, steps: int, peak: float) -> tuple[Step, list[Any]]:
+    """One of `steps` steps of training, by all devices together: the columns of a batch to the sums
+    over it of loss times weight, right answers times weight, and weight, (3,); and all variables
+    that training changes.
 
-
-def fine_tune(
-    network: CropNetwork,
-    split: Split,
-    members: np.ndarray,
-    count: int,
-    validate: Callable[[], dict[str, float]],
-    epochs: int,
-    seed: int,
-    checkpoint: Checkpoint,
-    peak: float = RATE,
-    phase: str = "crops",
-    kept: Kept | None = None,
-) -> list[dict[str, Any]]:
-    """Fit upper blocks and heads, on new views of `count` crops each epoch, of several workers each
-    on its share, and of some that are `kept`; returns the history.
-
-    Adam with a short warm-up to `peak` and a cosine down to nothing. Nothing is chosen by the
-    validation split here: the last epoch is the result. In the end the weights are rounded to half
-    precision, so that export changes no answer.
+    Adam with a short warm-up to `peak` and a cosine down to nothing.
     """
     import keras
+    import tensorflow as tf
 
-    beside = int(count * STRANGERS) + (int(count * REHEARSED) if kept else 0)
-    steps = epochs * -(-(count + beside) // BATCH)
-    warmup = steps // 12
+    warmup, workers = steps // 12, find_workers()
     rate = keras.optimizers.schedules.CosineDecay(
         peak / 20, max(1, steps - warmup), alpha=0.01, warmup_target=peak, warmup_steps=warmup
     )
-    network.trainer.compile(
-        optimizer=keras.optimizers.Adam(rate, beta_2=0.99),
-        loss={
-            "logits": marginal_loss,
-            "novelty": keras.losses.BinaryCrossentropy(from_logits=True),
-        },
-        weighted_metrics={"logits": [share_right]},
-    )
-    workers = here()
-    step = None
-    if workers.replicas > 1:
-        step = make_crop_step(network.trainer, workers, marginal_loss, share_right)
-    network.trainer.optimizer.build(network.trainer.trainable_variables)
-    variables = [*network.trainer.variables, *network.trainer.optimizer.variables]
-    reached = checkpoint.load(phase, variables)
-    history = reached.history if reached else []
-    workers.check_same(reached.epoch if reached else 0, "epochs gone on from")
-    workers.follow_chief(variables)
-    for epoch in range(reached.epoch + 1 if reached else 1, epochs + 1):
-        start = time.perf_counter()
-        keras.utils.set_random_seed(
-            int(np.random.default_rng([seed, 6, epoch]).integers(2**31))
-        )  # the order within it
-        of_epoch = [seed, 0, epoch, *workers.mark]
-        parts = draw_epoch(network, split, members, workers.cut(count), of_epoch, kept)
-        fitted, share = [], []
-        for part in progress(parts, -(-workers.cut(count) // MOST_DRAWN), f"fine-tune {epoch}"):
-            rows = len(part.inputs)
-            if step is None:
-                fitted.append(fit_part(network, part))
-            else:
-                shares = share_out(rows, BATCH // workers.count, [*of_epoch, len(share), 8])
-                fitted.append(fit_shares(step, *part, shares))
-            share.append(rows)
-        row = {"phase": "fine-tune", "epoch": epoch}
-        row |= {k: float(np.average([r[k] for r in fitted], weights=share))
-                for k in ("loss", "accuracy")}  # fmt: skip
-        check_loss(row["loss"], f"fine-tune {epoch}")
-        row |= validate()
-        history.append(row | {"seconds": time.perf_counter() - start})
-        say_epoch(history[-1])
-        checkpoint.save(phase, epoch, variables, history)
-    for layer in (*network.upper.layers, network.head, network.novelty):
-        set_half(layer, *layer.get_weights())
-    return history
+    optimizer = keras.optimizers.Adam(rate, beta_2=0.99)
+    weights = trainer.trainable_variables
+    optimizer.build(weights)
 
+    def differentiate(inputs: Any, members: Any, strange: Any, of_leaves: Any, of_new: Any) -> Any:
+        with tf.GradientTape() as tape:
+            found = trainer(inputs, training=True)
+            told = marginal_loss(members, found["logits"])
+            new = keras.losses.binary_crossentropy(strange, found["novelty"], from_logits=True)
+            loss = tf.reduce_mean(of_leaves * told) + tf.reduce_mean(of_new * new)
+            loss /= workers.replicas  # the sum of the devices' gradients is their mean
+        right = mark_right(members, found["logits"])
+        sums = [tf.reduce_sum(of_leaves * x) for x in (told, right, tf.ones_like(told))]
+        return workers.add(tape.gradient(loss, weights)), workers.add(tf.stack(sums))
 
-def say_epoch(row: dict[str, Any]) -> None:
-    """One line of progress for a row of the history."""
-    say(
-        f"{row['phase']} {row['epoch']}: "
-        + ", ".join(f"{k} {row[k]:.4f}" for k in ("loss", "val_loss", "val_accuracy") if k in row)
-    )
+    together = workers.compile(differentiate)
+
+    @tf.function(autograph=False)
+    def update(gradients: list[Any]) -> None:
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+
+    def step(*batch: np.ndarray) -> np.ndarray:
+        gradients, sums = together(*batch)
+        update(gradients)
+        return np.asarray(sums)
+
+    return step, [*trainer.variables, *optimizer.variables]

@@ -134,22 +134,27 @@ def assemble(network: CropNetwork, temperature: float, merge: np.ndarray | None)
     import keras
     from keras import layers, ops
 
-    def fixed(inputs: Any, *weights: np.ndarray, **options: Any) -> Any:
-        dense = layers.Dense(weights[0].shape[1], use_bias=len(weights) > 1, **options)
-        outputs = dense(inputs)
-        set_half(dense, *weights)
-        return outputs
-
     crops = keras.Input(network.lower.input.shape[1:], name="crops")
     activations = network.lower(crops)
     features = network.upper(activations)
-    head = tuple(w / temperature for w in network.head.get_weights())
-    probabilities = fixed(features, *head, activation="softmax", name="leaves")
+    leaves = network.head.get_weights()[0].shape[1]
+    probabilities = layers.Dense(leaves, activation="softmax", name="leaves")(features)
     if merge is not None:
-        probabilities = ops.minimum(fixed(probabilities, merge, name="classes"), 1.0)
+        add_up = layers.Dense(merge.shape[1], use_bias=False, name="classes")
+        probabilities = ops.minimum(add_up(probabilities), 1.0)
+        set_half(add_up, merge)
     seen = ops.concatenate([features, pool_maps(activations)], axis=1)
-    strange = ops.squeeze(fixed(seen, *network.novelty.get_weights(), name="strange"), axis=1)
-    return keras.Model(crops, {"probabilities": probabilities, "novelty": strange}, name=NAME)
+    strange = ops.squeeze(layers.Dense(1, name="strange")(seen), axis=1)
+    whole = keras.Model(crops, {"probabilities": probabilities, "novelty": strange}, name=NAME)
+    set_heads(whole, network, temperature)
+    return whole
+
+
+def set_heads(assembled: keras.Model, network: CropNetwork, temperature: float) -> None:
+    """Give a model assembled of a network the heads that it has come to."""
+    head = [weights / temperature for weights in network.head.get_weights()]
+    set_half(assembled.get_layer("leaves"), *head)
+    set_half(assembled.get_layer("strange"), *network.novelty.get_weights())
 
 
 def ask_keras(model: keras.Model, crops: np.ndarray) -> np.ndarray:

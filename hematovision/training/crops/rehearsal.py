@@ -1,7 +1,7 @@
 """Rehearsal: some crops of every kind that a model has learnt, kept beside it for training that
 goes on from it where these aren't shown (Rebuffi et al., 2017: iCaRL).
 
-    kept = keep_crops(network.frozen, train, members, leaves, before, seed)
+    kept = keep_crops(network.frozen, examples, before, seed)
     write_rehearsal(folder, kept)
     shown = read_rehearsal(folder)          # None, where a model has none
 
@@ -17,16 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Split
 from hematovision.archive.schema import check_members
 from hematovision.cells.taxonomy import list_members
 from hematovision.networks.card import NAME
 from hematovision.program.files import read_file, written_whole
+from hematovision.training.crops.examples import Examples
 from hematovision.training.views import draw_views
 
 FILE = f"{NAME}_rehearsal.npz"
 EACH = 24  # crops of each leaf
-MOST = 100_000  # crops in a file that is read
+MOST_KEPT = 100_000  # crops in a file that is read
 
 
 class Rehearsal(NamedTuple):
@@ -44,19 +44,19 @@ class Rehearsal(NamedTuple):
 
 
 def keep_crops(
-    see: Callable[[np.ndarray], np.ndarray], train: Split, members: np.ndarray,
-    leaves: Sequence[str], before: Rehearsal | None, seed: int,
-) -> Rehearsal | None:  # fmt: skip
+    see: Callable[[np.ndarray], np.ndarray], examples: Examples, before: Rehearsal | None, seed: int
+) -> Rehearsal | None:
     """EACH of every leaf, at random, in a view each: half of them, or all where there are no new
     ones, of what was kept `before` of crops of this size; None, where no crop is surely of one
-    leaf. `see`: crops to maps; `members` (n, leaves): which a crop may show.
+    leaf. `see`: crops to maps.
     """
+    train, members = examples.train, examples.members
     rng = np.random.default_rng([seed, 9])
     if before and before.maps.shape[1:] != see(train.X[:1]).shape[1:]:
         before = None
     maps, labels = [], []
     sure = members.sum(axis=1) == 1
-    for k, leaf in enumerate(leaves):
+    for k, leaf in enumerate(examples.leaves):
         new = rng.permutation(np.flatnonzero(sure & members[:, k]))
         old = rng.permutation(np.flatnonzero(before.label == leaf) if before else [])
         new = np.sort(new[: EACH - min(len(old), EACH // 2)])
@@ -86,7 +86,7 @@ def read_rehearsal(folder: Path) -> Rehearsal | None:
     data.seek(0)
     with np.load(data, allow_pickle=False) as file:
         maps, label = file["maps"], file["label"]
-    if maps.ndim != 4 or maps.dtype != np.float16 or not 0 < len(maps) <= MOST:
+    if maps.ndim != 4 or maps.dtype != np.float16 or not 0 < len(maps) <= MOST_KEPT:
         raise ValueError(f"{FILE} holds no maps")
     if label.shape != (len(maps),) or label.dtype.kind != "U" or not np.isfinite(maps).all():
         raise ValueError(f"{FILE} doesn't tell what its maps show")

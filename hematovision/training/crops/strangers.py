@@ -50,7 +50,7 @@ def choose_inks(rng: np.random.Generator) -> np.ndarray:
     return inks
 
 
-def blend(share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def mix_inks(share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Two colours mixed by a share (h, w), clipped to [0, 1]: (h, w, 3)."""
     ground, ink = choose_inks(rng)
     share = np.clip(share, 0, 1)[..., np.newaxis]
@@ -85,7 +85,9 @@ def draw_cloud(size: int, rng: np.random.Generator, fall: float) -> np.ndarray:
 
 def draw_clouds(size: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
-        return blend(draw_cloud(size, rng, rng.uniform(0.3, 2.5)) * rng.uniform(0.5, 2) - 0.3, rng)
+        return mix_inks(
+            draw_cloud(size, rng, rng.uniform(0.3, 2.5)) * rng.uniform(0.5, 2) - 0.3, rng
+        )
     return 255 * np.stack([draw_cloud(size, rng, rng.uniform(0.3, 2.2)) for _ in range(3)], axis=-1)
 
 
@@ -139,7 +141,7 @@ def draw_waves(size: int, rng: np.random.Generator) -> np.ndarray:
         angle, pitch = angle + rng.uniform(0.4, 1.6), pitch * rng.uniform(0.4, 2)
         other = np.sin(np.pi * pitch * (x * np.cos(angle) + y * np.sin(angle)))
         wave = wave * other if rng.random() < 0.5 else np.maximum(wave, other)
-    return blend(wave * rng.uniform(0.35, 4) + 0.5, rng)
+    return mix_inks(wave * rng.uniform(0.35, 4) + 0.5, rng)
 
 
 def draw_ripples(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -152,7 +154,7 @@ def draw_ripples(size: int, rng: np.random.Generator) -> np.ndarray:
         wave = np.sin(arms * turn + spread_log(rng, 8, 70) * distance)
     else:
         wave = np.sin(rng.integers(4, 20) * turn)
-    return blend(wave * rng.uniform(0.35, 3) + 0.5, rng)
+    return mix_inks(wave * rng.uniform(0.35, 3) + 0.5, rng)
 
 
 def draw_lines(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -196,7 +198,7 @@ def draw_blank(size: int, rng: np.random.Generator) -> np.ndarray:
     """One colour, a gradient, or a vignette."""
     (x, y), angle, kind = span(size), rng.uniform(0, 2 * np.pi), rng.random()
     if kind < 0.5:
-        canvas = blend((x * np.cos(angle) + y * np.sin(angle)) / 2 + 0.5, rng)
+        canvas = mix_inks((x * np.cos(angle) + y * np.sin(angle)) / 2 + 0.5, rng)
     else:
         canvas = np.full((size, size, 3), choose_inks(rng)[0])
     if kind > 0.85:
@@ -210,13 +212,13 @@ def draw_tiles(size: int, rng: np.random.Generator) -> np.ndarray:
     methods = cv2.INTER_NEAREST, cv2.INTER_CUBIC, cv2.INTER_LINEAR
     canvas = cv2.resize(coarse, (size, size), interpolation=methods[rng.integers(3)])
     if rng.random() < 0.4:
-        return blend((canvas.mean(axis=-1) > 127).astype(float), rng)
+        return mix_inks((canvas.mean(axis=-1) > 127).astype(float), rng)
     return canvas
 
 
 def draw_noise(size: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.4:
-        return blend((rng.random((size, size)) < rng.uniform(0.02, 0.5)).astype(float), rng)
+        return mix_inks((rng.random((size, size)) < rng.uniform(0.02, 0.5)).astype(float), rng)
     channels = rng.choice((1, 3))  # grey or coloured
     spread = rng.uniform(15, 120)
     return choose_inks(rng)[0] + rng.normal(0, spread, (size, size, channels))

@@ -18,65 +18,67 @@ from hematovision.training.calibration import (
     choose_threshold,
     fit_temperature,
 )
-from hematovision.training.crops.course import CropFit
+from hematovision.training.crops.examples import Examples
 from hematovision.training.shrinkage import shrink
 from hematovision.training.start import KnownModel
+
+
+class Asked(NamedTuple):
+    """What a network says of n pictures."""
+
+    answers: np.ndarray  # (n, leaves) logits, or (n, classes) probabilities
+    novelty: np.ndarray  # (n,)
 
 
 class Calibration(NamedTuple):
     """What the validation split settled, once the network was fitted."""
 
-    temperature: float  # divides the logits
     threshold: float | None  # of RBC's probability, in the binary task
     kind_threshold: float  # share of its parent's probability from which a kind is named
     novelty_threshold: float  # above it, a picture is unlike any cell
-    export_difference: float  # largest, of a probability between the Keras model and the export
     validation: dict[str, float]  # figures of the card
 
 
-def settle_temperature(fit: CropFit, members: np.ndarray, model: KnownModel | None) -> float:
-    """What divides the logits, near a known model's where there are few crops, (n, leaves) of whose
-    leaves are `members`."""
-    found = fit_temperature(fit.logits, np.tile(members, (2, 1)))
+def settle_temperature(logits: np.ndarray, members: np.ndarray, model: KnownModel | None) -> float:
+    """What divides the logits (2 n, leaves), of n crops and views of them, near a known model's
+    where there are few crops, (n, leaves) of whose leaves are `members`."""
+    found = fit_temperature(logits, np.tile(members, (2, 1)))
     if model is None:
         return found
     return float(np.exp(shrink(np.log(found), np.log(model.temperature), len(members))))
 
 
-def answer_held_out(
-    fit: CropFit, temperature: float, merge: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def answer_held_out(asked: Asked, temperature: float, merge: np.ndarray | None) -> Asked:
     """Probabilities (2 n, k) and novelty (2 n,) as the networks of the folds would export them."""
     from scipy.special import softmax
 
-    proba = softmax(fit.logits / temperature, axis=1)
-    return proba if merge is None else np.minimum(proba @ merge, 1.0), fit.novelty
+    proba = softmax(asked.answers / temperature, axis=1)
+    return asked._replace(answers=proba if merge is None else np.minimum(proba @ merge, 1.0))
 
 
 def calibrate(
-    proba: np.ndarray, novelty: np.ndarray, temperature: float, difference: float, val: Split,
-    viewed: Split, classes: Sequence[str], task: str, model: KnownModel | None,
-) -> Calibration:  # fmt: skip
-    """Choose where to decide by the answers to the validation crops: `val` as they are, which come
-    first in `viewed`, and views of them.
+    asked: Asked, viewed: Split, examples: Examples, model: KnownModel | None
+) -> Calibration:
+    """Choose where to decide by the answers to the validation crops: as they are, which come first
+    in `viewed`, and views of them.
 
     From a known model's thresholds no further than so many examples allow.
     """
-    threshold = None
+    (proba, novelty), y, threshold = asked, examples.val.y, None
     is_cell = viewed.label != BACKGROUND
     strange = choose_novelty(novelty[is_cell])
-    if task == "binary":
+    if examples.task == "binary":
         threshold = choose_threshold(proba[:, 1], viewed.y == 1)
     if model is not None:
         strange = float(shrink(strange, model.card["novelty_threshold"], is_cell.sum() / 2))
     if model is not None and threshold is not None:
-        fewest = np.bincount(val.y, minlength=2).min()
+        fewest = np.bincount(y, minlength=2).min()
         threshold = float(shrink(threshold, model.card["threshold"] or 0.5, fewest))
-    plain = proba[: len(val.y)]
-    predicted = decide(plain, classes, threshold, KIND_THRESHOLD)
-    check_learnt(val.y, lift(predicted, val.y, classes), len(classes))
-    figures = score_validation(plain, val.y, predicted, classes)
-    return Calibration(temperature, threshold, KIND_THRESHOLD, strange, difference, figures)
+    plain = proba[: len(y)]
+    predicted = decide(plain, examples.classes, threshold, KIND_THRESHOLD)
+    check_learnt(y, lift(predicted, y, examples.classes), len(examples.classes))
+    figures = score_validation(plain, y, predicted, examples.classes)
+    return Calibration(threshold, KIND_THRESHOLD, strange, figures)
 
 
 def score_validation(

@@ -7,23 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from crops import make_split
+from crops import make_examples, make_split
 
 from hematovision.training.backbone import start_tensorflow
-from hematovision.training.crops.epoch import STRANGERS, draw_epoch, draw_evenly
-from hematovision.training.crops.fit import (
-    SMOOTHING,
-    encode_annotated,
-    fit_heads,
-    marginal_loss,
-    share_right,
-)
+from hematovision.training.crops.epoch import STRANGERS, draw_crops, draw_epoch
+from hematovision.training.crops.examples import encode_annotated
+from hematovision.training.crops.fit import SMOOTHING, fit_heads, marginal_loss, mark_right
 
 
 def test_laboratories_are_drawn_evenly_and_rare_labels_oftener() -> None:
     labels = ["RBC"] * 900 + ["WBC"] * 100 + ["RBC"] * 50
     split = make_split(labels, ["large"] * 1000 + ["small"] * 50, size=2)
-    chosen = draw_evenly(split, 20_000, np.random.default_rng(0))
+    chosen = draw_crops(split, 20_000, np.random.default_rng(0))
     assert len(chosen) == 20_000
     assert (split.lab[chosen] == "small").mean() == 0.5
     white = (split.label[chosen] == "WBC").sum() / (split.lab[chosen] == "large").sum()
@@ -33,7 +28,7 @@ def test_laboratories_are_drawn_evenly_and_rare_labels_oftener() -> None:
 def test_each_of_many_laboratories_is_drawn() -> None:
     split = make_split(["RBC"] * 7, list("abcdefg"), size=2)
     for count in (7, 20):
-        chosen = draw_evenly(split, count, np.random.default_rng(0))
+        chosen = draw_crops(split, count, np.random.default_rng(0))
         assert len(chosen) == count
         assert set(split.lab[chosen]) == set("abcdefg")
 
@@ -67,7 +62,7 @@ def test_the_loss_is_on_the_sum_of_what_a_label_may_stand_for() -> None:
     expected = (1 - SMOOTHING) * told + SMOOTHING * smoothed
     found = np.asarray(marginal_loss(members, np.log(p) + 7))
     assert found == pytest.approx(expected, abs=1e-5)
-    assert np.asarray(share_right(members, np.log(p))).tolist() == [1, 0, 1]
+    assert np.asarray(mark_right(members, np.log(p))).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("leaves", [2, 4])
@@ -86,8 +81,7 @@ def test_the_heads_learn_to_separate(leaves: int) -> None:
         head=head,
         novelty=novelty,
     )
-    history = fit_heads(network, split, members, lambda: {"val_loss": 0.5}, 0)
-    assert history == [{"phase": "head", "epoch": 0, "val_loss": 0.5}]
+    fit_heads(network, make_examples(split, members), 0)
     features = pool_quarters(split.X)[:, 0, 0]
     kernel, bias = head.weights
     assert ((features @ kernel + bias).argmax(axis=1) == code).mean() > 0.97
@@ -119,21 +113,20 @@ def test_who_is_interrupted_does_not_wait_for_what_is_being_drawn(
 ) -> None:
     monkeypatch.setattr("hematovision.training.crops.epoch.MOST_DRAWN", 64)
     split = make_split(["RBC", "WBC"] * 100)
-    _, members, _ = encode_annotated(split, split)
     seen, reached, go_on, over = [0], threading.Event(), threading.Event(), threading.Event()
 
     def see(crops: np.ndarray) -> np.ndarray:
         seen[0] += len(crops)
-        if seen[0] > 64 + 16:  # of the second part
+        if seen[0] > 64 + 16:  # of the second chunk
             reached.set()
             go_on.wait(10)
             over.set()
         return crops.mean(axis=(1, 2, 3))
 
-    parts = draw_epoch(SimpleNamespace(frozen=see), split, members, 200, [3])
-    assert len(next(parts).inputs) == 80
+    chunks = draw_epoch(SimpleNamespace(frozen=see), make_examples(split), None, 200, [3])
+    assert len(next(chunks).inputs) == 80
     assert reached.wait(30)
-    parts.close()
+    chunks.close()
     assert not over.is_set()
     go_on.set()
 
@@ -145,16 +138,15 @@ def test_an_epoch_is_drawn_some_crops_at_a_time(
     """The stub's activations are the crops' own brightness."""
     monkeypatch.setattr("hematovision.training.crops.epoch.MOST_DRAWN", at_a_time)
     split = make_split(["RBC", "WBC"] * 100)
-    _, members, _ = encode_annotated(split, split)
     network = SimpleNamespace(frozen=lambda crops: crops.mean(axis=(1, 2, 3)))
-    parts = list(draw_epoch(network, split, members, 200, [3]))
-    assert len(parts) == -(-200 // at_a_time)
-    for part in parts:
-        strange = part.targets["novelty"][:, 0] == 1
-        count = len(part.inputs) - strange.sum()
+    chunks = list(draw_epoch(network, make_examples(split), None, 200, [3]))
+    assert len(chunks) == -(-200 // at_a_time)
+    for chunk in chunks:
+        strange = chunk.strange[:, 0] == 1
+        count = len(chunk.inputs) - strange.sum()
         assert count <= at_a_time and strange.sum() == int(count * STRANGERS)
-        assert (part.weights["logits"] == ~strange).all()
-        assert (part.targets["logits"][~strange].sum(axis=1) == 1).all()
-    drawn = [part.targets["logits"][part.targets["novelty"][:, 0] == 0] for part in parts]
+        assert (chunk.of_leaves == ~strange).all()
+        assert (chunk.members[~strange].sum(axis=1) == 1).all()
+    drawn = [chunk.members[chunk.strange[:, 0] == 0] for chunk in chunks]
     assert len(np.concatenate(drawn)) == 200
-    assert len({part.inputs.tobytes() for part in parts}) == len(parts)
+    assert len({chunk.inputs.tobytes() for chunk in chunks}) == len(chunks)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from crops import make_split
 
-from hematovision.training.crops.epoch import Kept, Part, add_kept
+from hematovision.training.crops.epoch import REHEARSED, Chunk, Kept, add_kept
+from hematovision.training.crops.examples import Examples
 from hematovision.training.crops.rehearsal import (
     EACH,
     FILE,
@@ -18,7 +19,7 @@ from hematovision.training.crops.rehearsal import (
     read_rehearsal,
     write_rehearsal,
 )
-from hematovision.training.start import BAD
+from hematovision.training.start import DAMAGED
 
 LEAVES = ["Background", "Platelets", "RBC", "WBC"]
 
@@ -31,7 +32,8 @@ def see(crops: np.ndarray) -> np.ndarray:
 def keep(label: list[str], before: Rehearsal | None = None) -> Rehearsal | None:
     split = make_split(label)
     members = np.array(label)[:, np.newaxis] == LEAVES
-    return keep_crops(see, split, members, LEAVES, before, 3)
+    examples = Examples(LEAVES, split, members, len(label), split, members, LEAVES, "multiclass")
+    return keep_crops(see, examples, before, 3)
 
 
 def test_so_many_of_each_kind_are_kept_and_come_back(tmp_path: Path) -> None:
@@ -75,17 +77,16 @@ def test_each_kind_is_shown_as_often_as_any_other() -> None:
     members = np.repeat(np.eye(3, dtype=bool), (40, 2, 1), axis=0)
     maps = members.argmax(axis=1)[:, np.newaxis, np.newaxis, np.newaxis].astype(np.float16)
     kept = Kept(maps, members, np.repeat(np.float32([1, 1, 0]), (40, 2, 1)))
-    part = Part(
-        np.full((4, 1, 1, 1), 9, np.float16),
-        {"logits": np.zeros((4, 3), np.float32), "novelty": np.ones((4, 1), np.float32)},
-        {"logits": np.zeros(4, np.float32), "novelty": np.ones(4, np.float32)},
-    )
-    shown = add_kept(part, kept, 30, [1])
+    chunk = Chunk(
+        np.full((4, 1, 1, 1), 9, np.float16), np.zeros((4, 3), np.float32),
+        np.ones((4, 1), np.float32), np.zeros(4, np.float32), np.ones(4, np.float32),
+    )  # fmt: skip
+    shown = add_kept(chunk, kept, int(30 / REHEARSED), [1])
     assert Counter(shown.inputs.ravel().tolist()) == {9: 4, 0: 10, 1: 10, 2: 10}
-    assert (shown.targets["logits"][4:].argmax(axis=1) == shown.inputs[4:, 0, 0, 0]).all()
-    assert (shown.weights["novelty"][4:] == (shown.inputs[4:, 0, 0, 0] != 2)).all()
-    assert not shown.targets["novelty"][4:].any() and shown.weights["logits"][4:].all()
-    assert {len(x) for x in (*shown.targets.values(), *shown.weights.values())} == {34}
+    assert (shown.members[4:].argmax(axis=1) == shown.inputs[4:, 0, 0, 0]).all()
+    assert (shown.of_novelty[4:] == (shown.inputs[4:, 0, 0, 0] != 2)).all()
+    assert not shown.strange[4:].any() and shown.of_leaves[4:].all()
+    assert {len(column) for column in shown} == {34}
 
 
 @pytest.mark.parametrize("how", ["cut", "other shape", "no numbers", "labels missing", "text"])
@@ -102,5 +103,5 @@ def test_a_damaged_file_is_no_rehearsal(how: str, tmp_path: Path) -> None:
         (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-60])
     if how == "text":
         (tmp_path / FILE).write_text("no file of NumPy's")
-    with pytest.raises(BAD):
+    with pytest.raises(DAMAGED):
         read_rehearsal(tmp_path)

@@ -15,8 +15,8 @@ from hematovision.networks.card import PRETRAINED, read_card
 from hematovision.networks.detector import NAME, Detector, run_network
 from hematovision.networks.litert import Network
 from hematovision.pictures.images import read_image
-from hematovision.training.fields.course import recall_known
 from hematovision.training.fields.fields import TrainingField
+from hematovision.training.fields.known import recall_known
 
 LABELS = ["Platelets", "RBC", "WBC"]
 

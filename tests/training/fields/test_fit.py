@@ -9,7 +9,8 @@ import pytest
 from conftest import SampleRun
 from drawing import LABELS, RED
 
-from hematovision.training.fields.fit import box_loss, choose_judges, draw_evenly, heat_loss
+from hematovision.training.fields.course import choose_judges
+from hematovision.training.fields.fit import box_loss, draw_fields, heat_loss
 from hematovision.training.fields.views import View, draw_target
 
 
@@ -34,12 +35,12 @@ def test_losses_are_nothing_for_the_right_answer_and_blind_to_what_is_unknown() 
 
 def test_laboratories_are_drawn_evenly_and_their_fields_in_turn() -> None:
     labs = ["a"] * 50 + ["b"] * 4 + ["c"] * 10
-    drawn = draw_evenly(labs, 64, np.random.default_rng(0))
+    drawn = draw_fields(labs, 64, np.random.default_rng(0))
     count = np.bincount(drawn, minlength=64)
     assert [count[:50].sum(), count[50:54].sum(), count[54:].sum()] == [22, 21, 21]
     assert count[:50].max() == 1
     assert set(count[50:54].tolist()) == {5, 6}
-    assert len(draw_evenly(["a"], 3, np.random.default_rng(0))) == 3
+    assert len(draw_fields(["a"], 3, np.random.default_rng(0))) == 3
 
 
 def test_no_laboratory_judges_by_more_fields_than_it_may() -> None:

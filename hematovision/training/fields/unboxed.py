@@ -1,0 +1,57 @@
+"""Red cells without a box: found by the network itself while it is trained, and learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hematovision.cells.cells import is_sliver, overlap, sides
+from hematovision.networks.tiles import find_cells
+from hematovision.program.console import progress
+from hematovision.training.fields.fields import TrainingField
+from hematovision.training.fields.network import make_run
+from hematovision.training.fields.views import MIN_SHOWN
+
+if TYPE_CHECKING:
+    import keras
+
+MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
+
+
+def label_anew(
+    network: keras.Model,
+    fields: Sequence[TrainingField],
+    red: np.ndarray,
+    rng: np.random.Generator,
+) -> list[TrainingField]:
+    """The fields with the red cells that the network finds where boxes may be missing.
+
+    Of each laboratory no more than MOST_ANEW fields, at random: the others stay as they were.
+    """
+    run, labelled = make_run(network), list(fields)
+    labs = np.array([f.lab for f in fields])
+    open_ended = np.array([bool((red & ~f.complete).any()) for f in fields])
+    chosen = [rng.permutation(np.flatnonzero(open_ended & (labs == lab)))[:MOST_ANEW]
+              for lab in np.unique(labs)]  # fmt: skip
+    chosen = np.concatenate(chosen).tolist()
+    for i in progress(chosen, len(chosen), "finding cells without a box"):
+        source = fields[i]
+        image = source.image()
+        size = image.shape[1], image.shape[0]
+        box, label = source.box[: source.annotated], source.label[: source.annotated]
+        found = find_cells(run, image, source.cell_px, 0.35)
+        large = box[sides(box) > source.cell_px / 2]
+        new = (red & ~source.complete)[found.label]
+        if len(large):
+            new &= overlap(found.box, large).max(axis=1, initial=0) < 0.5
+        sliver = is_sliver(found.box, *size, MIN_SHOWN * source.cell_px)
+        labelled[i] = replace(
+            source,
+            box=np.concatenate([box, found.box[new & ~sliver]]),
+            label=np.append(label, found.label[new & ~sliver]),
+            dismissed=found.box[new & sliver],
+        )
+    return labelled
