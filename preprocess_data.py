@@ -26,38 +26,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hematovision.archive.loading import ARCHIVE, SPLITS, place
 from hematovision.archive.parts import MOST, is_written, join_metadata
-from hematovision.cells.cells import Segment
 from hematovision.cells.labels import is_rbc, parse_renames, tell_counts
 from hematovision.datasets.completeness import settle_complete, state_complete
+from hematovision.datasets.dataset import Dataset
 from hematovision.datasets.download import download_bccd
 from hematovision.datasets.field import Field
-from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.opening import (
-    Dataset,
-    find_default,
-    gather,
-    is_drawn,
-    join,
-    open_datasets,
-    read_fields,
-    unify,
-)
+from hematovision.datasets.findings import Findings
+from hematovision.datasets.joining import gather, is_drawn, join
+from hematovision.datasets.opening import find_default, open_datasets, unify
 from hematovision.datasets.read_index import ReadIndex
-from hematovision.preparing.background import place_background
+from hematovision.datasets.reading import read_fields
+from hematovision.preparing.building import build_split
 from hematovision.preparing.check_page import MOST_DRAWN, write_check_page
-from hematovision.preparing.classes import (
-    check_classes,
-    count_classes,
-    drop_hidden_rbc,
-    encode_labels,
-    name_class,
-)
+from hematovision.preparing.classes import check_classes, count_classes, encode_labels, name_class
 from hematovision.preparing.description import (
     Whole,
     describe,
@@ -67,11 +54,19 @@ from hematovision.preparing.description import (
 )
 from hematovision.preparing.named_cells import cut_to_named_cells
 from hematovision.preparing.preview import draw_preview
-from hematovision.preparing.splits import assign_splits, deal_parts, mark_twins
-from hematovision.preparing.writing import Crops, Files, pack_fields, write_archive
+from hematovision.preparing.splits import assign_splits, deal_parts, group_twins
+from hematovision.preparing.writing import write_archive
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.files import HERE, IMAGE_SUFFIXES
 from hematovision.program.share import Share, list_shares
+
+
+class Reading(NamedTuple):
+    """All that was read."""
+
+    fields: list[Field]
+    ways: dict[str, str]  # the way each laboratory was split
+    findings: Findings
 
 
 @dataclass(frozen=True)
@@ -143,61 +138,6 @@ def open_index(options: Options, shares: Sequence[Share]) -> ReadIndex | None:
     return ReadIndex((options.output or ARCHIVE).with_suffix(".index"), start)
 
 
-def add_background(
-    fields: Sequence[Field], split: str, share: Share | None, options: Options
-) -> tuple[dict[str, list[Segment]], int]:
-    """Cell-free patches for each field, by name, as large as its laboratory's boxes; and how many
-    found no room."""
-    patches: dict[str, list[Segment]] = {f.name: [] for f in fields}
-    unplaced = 0
-    for number, lab in enumerate(dict.fromkeys(f.lab for f in fields)):
-        members = [f for f in fields if f.lab == lab and not f.whole]
-        seeds = [options.seed, SPLITS.index(split), *([number] if number or share else [])]
-        seeds += [share.number] if share else []
-        found, lacking = place_background(members, options.background, np.random.default_rng(seeds))
-        patches |= found
-        unplaced += lacking
-    return patches, unplaced
-
-
-def build_split(
-    fields: Sequence[Field],
-    split: str,
-    share: Share | None,
-    task: str,
-    options: Options,
-    findings: Findings,
-) -> dict[str, np.ndarray | Crops | Files]:
-    """The arrays of one split but for `y`; what is left out of it goes to `findings`.
-
-    Beside the crops go the fields as they are, see `pack_fields`: what finds cells in a whole field
-    is trained on those.
-    """
-    patches, unplaced = add_background(fields, split, share, options)
-    if unplaced:
-        reason = "background patch for which no cell-free room was found"
-        findings.add("left out", reason, None, unplaced)
-    chosen = []
-    for field in fields:
-        segments = field.segments
-        if task == "binary":
-            segments, hidden = drop_hidden_rbc(segments)
-            if hidden:
-                reason = "other cell's box that holds a red cell's centre"
-                findings.add("left out", reason, Example(field.name, field.path), hidden)
-        chosen.append((field, segments + patches[field.name]))
-    flat = [(f, s) for f, segments in chosen for s in segments]
-    arrays = {
-        "X": Crops(chosen, options.image_size),
-        "label": np.array([s.label for _, s in flat], str),
-        "source": np.array([f.name for f, _ in flat], str),
-        "box": np.array([s.box for _, s in flat], np.int64).reshape(-1, 4),
-        "lab": np.array([f.lab for f, _ in flat], str),
-        **pack_fields(fields),
-    }
-    return {f"{name}_{split}": array for name, array in arrays.items()}
-
-
 def write_part(
     share: Share | None,
     output: Path,
@@ -216,7 +156,7 @@ def write_part(
     here = Findings(findings.keep)
     for split in SPLITS:
         of_split = [f for f in fields if f.is_in(split)]
-        arrays |= build_split(of_split, split, share, whole.task, options, here)
+        arrays |= build_split(of_split, split, share, whole, here)
     names = {s: [name_class(k, whole.task) for k in arrays[f"label_{s}"].tolist()] for s in SPLITS}
     named = {s: Counter(names[s]) for s in SPLITS}
     together = Findings(findings.keep)
@@ -237,6 +177,42 @@ def write_part(
     return path, metadata, here
 
 
+def read_all(datasets: Sequence[Dataset], options: Options, index: ReadIndex | None) -> Reading:
+    """The fields of all datasets, each knowing where it stands, and what was found in them."""
+    read = []
+    for dataset in datasets:
+        fields = read_fields(dataset, options.workers, index)
+        fields = cut_to_named_cells(fields, dataset.findings)
+        read.append(settle_complete(dataset, fields))
+    fields, missing = join(datasets, read)
+    findings = gather(datasets)
+    fields = group_twins(fields, findings)
+    fields, ways = assign_splits(fields, missing, options.split, options.seed, findings)
+    return Reading(fields, ways, findings)
+
+
+def write_all(
+    reading: Reading, output: Path, whole: Whole, shares: Sequence[Share], options: Options
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write the archive, or those of its parts that are wanted: the files, and what they say of
+    themselves together."""
+    fields, findings = reading.fields, reading.findings
+    classes, home = None, [0] * len(fields)
+    if shares:
+        home = deal_parts(fields, shares[0].count)
+        named = count_classes(fields, whole.task, options.background)
+        classes = check_classes(named, whole.task, options.split, findings)
+    written = []
+    for share in shares or (None,):
+        mine = [f for f, k in zip(fields, home, strict=True) if k == (share.number if share else 0)]
+        written.append(write_part(share, output, mine, classes, whole, options, findings))
+    files, descriptions, left_out = zip(*written, strict=True)
+    for here in left_out:
+        findings.merge(here)
+    metadata = join_metadata(descriptions) if len(descriptions) > 1 else descriptions[0]
+    return list(files), metadata
+
+
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
@@ -249,46 +225,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.data_dir or [find_default()], MOST_DRAWN if options.check else 1
     )
     shares = list_shares(options.shards, options.shard)
-    unify(datasets, parse_renames(options.labels))
-    state_complete(datasets, options.complete)
+    datasets = unify(datasets, parse_renames(options.labels))
+    datasets = state_complete(datasets, options.complete)
     task = choose_task(options, datasets)
     index = open_index(options, shares)
-    by_dataset = [read_fields(dataset, options.workers, index) for dataset in datasets]
-    for dataset, read in zip(datasets, by_dataset, strict=True):
-        cut_to_named_cells(read, dataset.findings)
-        settle_complete(dataset, read)
-    fields, missing = join(datasets, by_dataset)
-    findings = gather(datasets)
-    mark_twins(fields, findings)
-    ways = assign_splits(fields, missing, options.split, options.seed, findings)
+    reading = read_all(datasets, options, index)
     if options.check:
         page = (options.output or ARCHIVE).with_name("check.html")
-        return write_check_page(page, fields, findings)
-
+        return write_check_page(page, reading.fields, reading.findings)
     whole = Whole(
-        task, options.image_size, options.seed, options.background, ways, list_complete(fields),
-        is_drawn(fields), digest_fields(fields),
+        task, options.image_size, options.seed, options.background, reading.ways,
+        list_complete(reading.fields), is_drawn(reading.fields), digest_fields(reading.fields),
     )  # fmt: skip
     output = options.output or place(ARCHIVE.name, whole._asdict())
-    classes, home = None, [0] * len(fields)
-    if shares:
-        home = deal_parts(fields, shares[0].count)
-        named = count_classes(fields, task, options.background)
-        classes = check_classes(named, task, options.split, findings)
-    written = []
-    for share in shares or [None]:
-        mine = [f for f, k in zip(fields, home, strict=True) if k == (share.number if share else 0)]
-        written.append(write_part(share, output, mine, classes, whole, options, findings))
-    files, descriptions, left_out = zip(*written, strict=True)
-    for here in left_out:
-        findings.merge(here)
-    for notice in findings.notices:
+    files, metadata = write_all(reading, output, whole, shares, options)
+    for notice in reading.findings.notices:
         say(notice)
     parts = list_shares(shares[0].count, None) if shares else []
     if index and all(part.name(output).exists() for part in parts):
         index.clear()
-    metadata = join_metadata(descriptions) if len(descriptions) > 1 else descriptions[0]
-    print(summarise(metadata, findings, files, time.perf_counter() - start))
+    print(summarise(metadata, reading.findings, files, time.perf_counter() - start))
     return 0
 
 

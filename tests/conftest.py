@@ -26,7 +26,8 @@ from filelock import FileLock
 from hematovision.annotations.reading import read_annotations
 from hematovision.archive.loading import Split, load_archive
 from hematovision.datasets.field import Field
-from hematovision.datasets.opening import open_datasets, read_fields, unify
+from hematovision.datasets.opening import open_datasets, unify
+from hematovision.datasets.reading import read_fields
 from hematovision.networks.card import PRETRAINED, warn_of_demonstration
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.pictures.images import read_image
@@ -105,7 +106,7 @@ def bccd() -> Path:
 def read_dataset(root: Path, workers: int = 2) -> tuple[list[Field], dict[str, int]]:
     """The fields of one dataset, and what was left out of it by reason."""
     (dataset,) = open_datasets([root])
-    unify([dataset], {})
+    (dataset,) = unify([dataset], {})
     return read_fields(dataset, workers), dataset.findings.of("left out")
 
 

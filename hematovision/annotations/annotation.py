@@ -1,7 +1,6 @@
-"""Annotations: what labelImg, CVAT, Roboflow and their like write -> labelled boxes of one picture.
+"""The annotation: what one file says of one picture, as every format's room reads and writes it.
 
-`read_annotations` tells the format by what is in the file. The formats are read by
-`xml_annotations`, `json_annotations` and `text_annotations`; what they share is here.
+What the formats share is here too: how text is decoded, and what is a number.
 """
 
 from __future__ import annotations
@@ -18,10 +17,13 @@ from hematovision.cells.labels import LONGEST_LABEL, clean_label
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 
-SUFFIXES = (".xml", ".json", ".csv", ".txt")
 # A whole dataset's COCO JSON is some 100 bytes a box; what is larger is no annotation of fields.
 MOST_BOXES = 20_000  # of one field
+LARGEST = 1e9  # pixels, shares, degrees: beyond that a number is a slip or an attack
 UNREADABLE = "box without a label or with unreadable corners"
+
+Corners = Sequence[float]  # xmin, ymin, xmax, ymax, in any order before `Annotation.add`
+Point = tuple[float, float]
 
 
 class Box(NamedTuple):
@@ -43,7 +45,7 @@ class Annotation:
     normalised: bool = False  # corners are shares of width and height
     split: str = ""  # as CVAT's subset or a CSV's column names it
 
-    def add(self, label: str | None, corners: Sequence[float] | None) -> None:
+    def add(self, label: str | None, corners: Corners | None) -> None:
         """Take one box with its corners in any order; where it can't be used, the reason."""
         name = clean_label(label or "")
         if not name or corners is None or not all(map(math.isfinite, corners)):
@@ -57,15 +59,28 @@ class Annotation:
             self.boxes.append(Box(name, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))))
 
 
-def number(text: str | float | None) -> float:
-    """A number as tools write it, "12,5" too; NaN where there is none."""
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def number(text: object) -> float:
+    """A number as tools write it, "12,5" too; NaN where there is none, or none within LARGEST.
+
+    Every reader takes its numbers from here, so that none meets an infinity or 5,000 digits.
+    """
     try:
-        return float(str(text).strip().replace(",", ".") if isinstance(text, str) else text)
+        value = float(text.strip().replace(",", ".") if isinstance(text, str) else text)  # type: ignore[arg-type]  # what isn't a number raises
     except (TypeError, ValueError, OverflowError):
         return math.nan
+    return value if abs(value) <= LARGEST else math.nan
 
 
-def bounds(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float] | None:
+def frame_of(width: object, height: object) -> tuple[int, int] | None:
+    """Width and height of a frame in pixels; None where they aren't stated, or can't be."""
+    w, h = number(width), number(height)
+    return (round(w), round(h)) if w >= 1 and h >= 1 else None
+
+
+def bounds(points: Sequence[Point]) -> Corners | None:
     """The upright box around points; None where there are none."""
     if not points:
         return None
@@ -75,9 +90,21 @@ def bounds(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, 
     return min(x), min(y), max(x), max(y)
 
 
-def pair_up(numbers: Sequence[float]) -> list[tuple[float, float]]:
+def turned_bounds(centre: Point, half: Point, turn: float, ellipse: bool = False) -> Corners:
+    """The upright box around a rectangle or an ellipse of half axes `half`, turned by radians."""
+    (x, y), (across, down) = centre, half
+    cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+    add = math.hypot if ellipse else lambda a, b: a + b
+    wide, high = add(across * cos, down * sin), add(across * sin, down * cos)
+    return x - wide, y - high, x + wide, y + high
+
+
+def list_points(numbers: Sequence[float]) -> list[Point]:
     """Points from x, y, x, y, ..."""
     return list(zip(numbers[::2], numbers[1::2], strict=False))
+
+
+# --- text -----------------------------------------------------------------------------------------
 
 
 def read_bytes(path: Path, blank: bool = False) -> bytes:

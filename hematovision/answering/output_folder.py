@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.answering.annotated_output import AnnotatedOutput, Found
+from hematovision.annotations.annotation import Annotation
+from hematovision.answering.annotated_output import AnnotatedOutput, describe_found
 from hematovision.cells.cells import Cells, sides, touches
 from hematovision.cells.drawing import draw_cells
 from hematovision.cells.labels import is_rbc
@@ -91,10 +92,16 @@ class OutputFolder:
             self._plot_sizes(red_sides, fields)
         if self.annotated:
             self.annotated.close(
-                lambda: (describe_found(entry) for entry in self.journal), self._share
+                lambda: (self._describe(entry) for entry in self.journal), self._share
             )
         if not self._resume:
             self.journal.clear()
+
+    def _describe(self, entry: dict[str, Any]) -> Annotation:
+        """A field of the journal as an annotation."""
+        answer = entry["answer"]
+        file, width, height = entry["file_name"], answer["width"], answer["height"]
+        return describe_found(self.folder, file, width, height, answer)
 
     def _plot_sizes(self, red_sides: Counter[float], fields: int) -> None:
         """How large the whole red cells are, as sizes.png."""
@@ -124,9 +131,3 @@ def list_rows(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
             answer["image"], cell["label"], *numbers, cell["counted"], cell.get("type") or ""
         )  # fmt: skip
         yield dict(zip(COLUMNS, row, strict=True))
-
-
-def describe_found(entry: dict[str, Any]) -> Found:
-    """A field of the journal as an annotation."""
-    answer = entry["answer"]
-    return Found.of(entry["file_name"], answer["width"], answer["height"], answer)

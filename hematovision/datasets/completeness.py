@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,12 +16,10 @@ import numpy as np
 from hematovision.cells.cells import Segment
 from hematovision.cells.labels import is_rbc, tell_counts, unify_labels
 from hematovision.cells.taxonomy import lineage
+from hematovision.datasets.dataset import Dataset
+from hematovision.datasets.field import Field
 from hematovision.pictures.frame import QUARTER
 from hematovision.program.console import UserError
-
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
-    from hematovision.datasets.pairs import Dataset
 
 MOST_UNBOXED = 0.15  # of the red cells; by this measure 0.00 to 0.02 where all are boxed
 LEAST_A_FIELD = 0.5  # boxes a field, of white cells of all types together, or of platelets
@@ -39,24 +37,28 @@ def measure_unboxed(free: np.ndarray, segments: Sequence[Segment], cell_px: floa
     if side < 2:
         return 0.0
     k = max(2, round(side / 2))
-    rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones((k, k), np.uint8))
-    return float(rest.sum()) / (side * side * np.pi / 4)
+    wide = cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones((k, k), np.uint8))
+    return float(wide.sum()) / (side * side * np.pi / 4)
 
 
-def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> None:
-    """Take what ``--complete LAB=RBC,WBC`` states for each dataset, by its name or folder.
+def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> list[Dataset]:
+    """The datasets with what ``--complete LAB=RBC,WBC`` states for each, by its name or folder.
 
     Raises UserError where there is no such dataset or it has no such label.
     """
+    stated = list(datasets)
     for text in texts:
         key, equals, labels = text.partition("=")
-        named = [d for d in datasets if key.strip() in (d.lab, str(d.root), d.root.name)]
+        named = [
+            i for i, d in enumerate(stated) if key.strip() in (d.lab, str(d.root), d.root.name)
+        ]
         if not equals or len(named) != 1:
             raise UserError(
                 f"--complete {text}: not LAB=LABEL,LABEL with LAB one of "
                 f"{', '.join(d.lab for d in datasets)}"
             )
-        counts = named[0].count_labels()
+        dataset = stated[named[0]]
+        counts = dataset.count_labels()
         found = unify_labels({k.strip(): 1 for k in labels.split(",") if k.strip()}, {})
         absent = [k for k, name in found.items() if name not in counts]
         if absent:
@@ -64,7 +66,9 @@ def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> None:
                 f"--complete {text}: no box is labelled {absent[0]}; "
                 f"labels found: {tell_counts(counts)}"
             )
-        named[0].complete = tuple(sorted(set(found.values())))
+        names = sorted({name for name in found.values() if name})
+        stated[named[0]] = replace(dataset, complete=tuple(names))
+    return stated
 
 
 def find_root(label: str) -> str:
@@ -95,15 +99,14 @@ def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
     return tuple(sorted(label for label in counts if is_complete(label))), share
 
 
-def settle_complete(dataset: Dataset, fields: Sequence[Field]) -> None:
-    """Note in each field which labels are boxed completely, as stated or as judged, and say so."""
+def settle_complete(dataset: Dataset, fields: Sequence[Field]) -> list[Field]:
+    """The fields with the labels that are boxed completely, as stated or as judged, and say so."""
     judged, share = judge_complete(fields)
     complete = judged if dataset.complete is None else dataset.complete
-    for field in fields:
-        field.complete = complete
     how = "as stated"
     if dataset.complete is None:
         red = any(is_rbc(s.label) for f in fields for s in f.segments)
         how = f"judged: some {share:.0%} of red cells have no box" if red else "judged"
     names = ", ".join(complete) or "none"
     dataset.findings.notices.append(f"{dataset.lab}: labels boxed completely: {names} ({how})")
+    return [replace(field, complete=complete) for field in fields]

@@ -40,7 +40,7 @@ def download_bccd(target: Path, url: str = BCCD_URL, sha256: str = BCCD_SHA256) 
             )
             root = find_voc(Path(scratch))
         except requests.exceptions.HTTPError as error:
-            status = error.response.status_code
+            status = "no" if error.response is None else error.response.status_code
             raise UserError(f"{url}: the server answered {status}; try again later") from None
         except requests.exceptions.RequestException as error:
             raise UserError(

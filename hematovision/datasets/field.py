@@ -40,9 +40,14 @@ class Mask(NamedTuple):
         return places.view(bool).reshape(self.shape)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Field:
-    """One microscope image, its annotated segments, and where it shows no cell."""
+    """One microscope image, its annotated segments, and where it shows no cell.
+
+    Each step of preprocessing gives new fields that know more: `reading` all that the picture and
+    its annotation say, `completeness` the labels that lack no box, `joining` a name that no other
+    has, `splits` the group of pictures that show the same and where it stands.
+    """
 
     path: Path
     segments: list[Segment]
@@ -56,7 +61,7 @@ class Field:
     unboxed: float = 0.0  # red cells' worth of dark area outside of all boxes
     complete: tuple[str, ...] = ()  # labels of which every cell here has its box
     whole: bool = False  # one cell fills the picture
-    group: int = 0  # the same for pictures that show the same, see `splits.mark_twins`
+    group: int = 0  # the same for pictures that show the same, see `splits.group_twins`
     split: str = ""  # train, val, test, or "" for none
     given: str = ""  # the split that its folder or annotation names
     listed: str = ""  # the split that its dataset's official lists name
@@ -69,6 +74,11 @@ class Field:
     def read(self) -> bytes:
         """The image file, as it goes into the archive; UserError where it is another by now."""
         data = read_file(self.path, "picture")
-        if self.digest and hashlib.sha256(data).hexdigest() != self.digest:
+        if self.digest and digest_bytes(data) != self.digest:
             raise UserError(f"{self.path}: it changed while the dataset was read; start again")
         return settle_frame(data, *self.frame) if self.frame else data
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hematovision.annotations.annotation import SUFFIXES, decode_text, read_bytes
+from hematovision.annotations.annotation import decode_text, read_bytes
+from hematovision.annotations.class_names import NAME_FILES, YAML
+from hematovision.annotations.reading import SUFFIXES
 from hematovision.program.console import UserError
 from hematovision.program.files import IMAGE_SUFFIXES
 
@@ -30,6 +32,7 @@ SPLIT_WORD = re.compile(
     r"(?:instances_|_)?(?:(train|training|trn)|(val|valid|validation|validate|dev)|(test|testing))"
     r"(?:[\W_]?\d{2,4})?(?:[\W_](?:simple|set|data|images|imgs|annotations|labels))?"
 )
+FLAGS = ("0", "1", "-1", "-0")  # after a name, in VOC's lists of one class
 LITTER = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 Key = tuple[tuple[str, ...], str]  # the folder's context, and the name
 
@@ -58,9 +61,9 @@ def split_of(name: str) -> str:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Layout:
-    """The files of a dataset, sorted; paths are relative to its root."""
+    """The files of a dataset, folder by folder in order; paths are relative to its root."""
 
     root: Path
     pictures: list[PurePosixPath] = field(default_factory=list)
@@ -72,7 +75,7 @@ class Layout:
         return self.root / relative
 
 
-def scan(root: Path, name_files: Sequence[str]) -> Layout:
+def scan(root: Path) -> Layout:
     """List a dataset's files; UserError where the folder is missing."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; --data-dir wants a folder of annotated pictures")
@@ -85,7 +88,7 @@ def scan(root: Path, name_files: Sequence[str]) -> Layout:
                 continue
             suffix = os.path.splitext(name)[1].lower()
             found.kinds[suffix or "without an ending"] += 1
-            if name.casefold() in name_files or suffix in (".yaml", ".yml"):
+            if name.casefold() in NAME_FILES or suffix in YAML:
                 found.names.append(here / name)
             elif suffix in IMAGE_SUFFIXES:
                 found.pictures.append(here / name)
@@ -110,12 +113,12 @@ class PictureIndex:
 
     def __init__(self, pictures: Iterable[PurePosixPath]) -> None:
         self.exact: defaultdict[Key, list[PurePosixPath]] = defaultdict(list)
-        self.folded: defaultdict[Key, list[PurePosixPath]] = defaultdict(list)
+        self.caseless: defaultdict[Key, list[PurePosixPath]] = defaultdict(list)
         self.anywhere: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         for path in pictures:
             stem, where = bare_name(path.name), context(path)
             self.exact[where, unicodedata.normalize("NFC", stem)].append(path)
-            self.folded[where, normal(stem)].append(path)
+            self.caseless[where, normal(stem)].append(path)
             self.anywhere[normal(stem)].append(path)
 
     def find(self, name: str, where: tuple[str, ...], split: str = "") -> PurePosixPath | None:
@@ -125,7 +128,7 @@ class PictureIndex:
         stem = bare_name(given.name)
         for table, key in (
             (self.exact, unicodedata.normalize("NFC", stem)),
-            (self.folded, normal(stem)),
+            (self.caseless, normal(stem)),
         ):
             inside = (*where, *context(given))
             for at in dict.fromkeys((inside, where)):
@@ -178,8 +181,9 @@ def read_list(path: Path) -> list[list[str]]:
     for line in text.splitlines():
         whole = line.strip().strip("\"'")
         if whole:
-            flagless = re.sub(r"\s+-?[01]$", "", whole)
-            lines.append(list(dict.fromkeys((whole, flagless, whole.split()[0]))))
+            name, *flag = whole.rsplit(maxsplit=1)
+            flagless = name if flag and flag[0] in FLAGS else whole
+            lines.append(list(dict.fromkeys((whole, flagless, whole.split(maxsplit=1)[0]))))
     return lines
 
 

@@ -139,4 +139,4 @@ def place_boxes(
 
 
 def replace_boxes(example: Example, boxes: Sequence[Box]) -> Example:
-    return example._replace(boxes=tuple(map(tuple, boxes)))
+    return example._replace(boxes=tuple((box.label, box.corners) for box in boxes))

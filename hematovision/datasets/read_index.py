@@ -26,9 +26,9 @@ from typing import Any
 import cv2
 
 from hematovision.cells.cells import Segment
+from hematovision.datasets.dataset import Dataset, Noted
 from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.pairs import Dataset, Noted
 from hematovision.program.console import progress, run_ahead, say
 from hematovision.program.files import write_bytes
 

@@ -57,7 +57,7 @@ def measure_room(free: Sequence[np.ndarray], widest: int) -> np.ndarray:
             masks = np.stack([free[i] for i in some])
             above = masks.astype(np.uint8 if height < 256 else np.int32)  # free places upwards
             for y in range(1, height):
-                above[:, y] += above[:, y - 1] * masks[:, y]
+                above[:, y] = above[:, y] + above[:, y - 1] * masks[:, y]
             lowest = above  # of neighbours, as many as the window is wide
             for width in range(1, min(widest, wide) + 1):
                 lowest = np.minimum(lowest[..., : wide - width + 1], above[..., width - 1 :])

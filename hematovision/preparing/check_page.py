@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from hematovision.cells.cells import Segment
+from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError
 from hematovision.program.figures import BLUE, ORANGE
 from hematovision.program.files import write_text
-
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 MOST_DRAWN = 12  # fields of each reason
@@ -71,7 +69,7 @@ def draw(example: Example, segments: dict[Path, list[Segment]]) -> str:
 
     for label, box in segments.get(example.picture, []):
         outline(label, box, BLUE, 1)
-    for label, box in example.boxes:
-        outline(label, box, ORANGE, 2)
+    for label, corners in example.boxes:
+        outline(label, corners, ORANGE, 2)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR), [1, 85])
     return base64.b64encode(data.tobytes()).decode()

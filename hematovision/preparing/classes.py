@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hematovision.archive.loading import SPLITS
 from hematovision.cells.cells import BACKGROUND, Segment
 from hematovision.cells.labels import is_rbc, tell_counts
+from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Findings
 from hematovision.program.console import UserError
-
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
 
 
 def drop_hidden_rbc(segments: Sequence[Segment]) -> tuple[list[Segment], int]:

@@ -6,13 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from hematovision.archive.loading import SPLITS
+from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Findings
-
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
 
 
 class Whole(NamedTuple):

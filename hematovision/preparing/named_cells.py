@@ -7,51 +7,50 @@ the white cell among red ones. What is asked later is a cell cut out, so trainin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
 from hematovision.cells.cells import Segment
 from hematovision.cells.taxonomy import lineage
+from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.networks.card import NAME, PRETRAINED, read_card
 from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.pictures.images import read_image
 from hematovision.program.console import progress
 
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
-
 CUT = "picture of many cells, cut to the one that its folder names"
 
 
-def cut_to_named_cells(fields: Sequence[Field], findings: Findings) -> None:
-    """Of the fields, cut those whose folder is their class to its cell, where they show many.
+def cut_to_named_cells(fields: Sequence[Field], findings: Findings) -> list[Field]:
+    """The fields, those whose folder is their class cut to its cell, where they show many.
 
     The bundled model finds it. A picture of many cells none of which is of the kind that its folder
     names stays whole, and is said: the model may not know that kind in that stain.
     """
     if not any(field.whole for field in fields) or not (PRETRAINED / f"{NAME}.json").is_file():
-        return
+        return list(fields)
     detector = Detector.load(PRETRAINED, read_card(PRETRAINED))
-    missed = []
+    missed, cut = [], []
     for field in progress(fields, len(fields), "cutting pictures to their cells"):
-        if not field.whole:
-            continue
-        (segment,) = field.segments
-        boxes = list_boxes(detector, read_image(field.path, field.read()), segment.label)
-        if boxes is None:
-            continue
-        if len(boxes) == 0:
+        boxes = None
+        if field.whole:
+            (segment,) = field.segments
+            boxes = list_boxes(detector, read_image(field.path, field.read()), segment.label)
+        if boxes is not None and len(boxes):
+            box = pick_middle(boxes, segment.box)
+            findings.add("put right", CUT, Example(field.path.name, field.path))
+            field = replace(field, segments=[Segment(segment.label, box)])
+        elif boxes is not None:
             missed.append(field.name)
-            continue
-        field.segments = [Segment(segment.label, pick_middle(boxes, segment.box))]
-        findings.add("put right", CUT, Example(field.path.name, field.path))
+        cut.append(field)
     if missed:
         findings.notices.append(
             f"{len(missed)} picture(s) of many cells, none of which is plainly what the folder "
             f"names (e.g. {missed[0]}), are taken whole"
         )
+    return cut
 
 
 def list_boxes(detector: Detector, image: np.ndarray, label: str) -> np.ndarray | None:

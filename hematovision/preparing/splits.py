@@ -7,22 +7,43 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hematovision.archive.folds import LEAST, MOST, deal_folds
 from hematovision.archive.loading import SPLITS
+from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.twins import find_twins, link
 from hematovision.program.console import UserError
 
-if TYPE_CHECKING:
-    from hematovision.datasets.field import Field
-
 HELD_OUT = 0.15  # share of the fields that val and test get each
 DEALS = 200
 RANK = ("", *SPLITS)  # where a picture stands on two sides, the later one keeps it
+
+
+class Groups(NamedTuple):
+    """Pictures that are dealt together."""
+
+    members: list[list[int]]  # the fields of each group
+    share: np.ndarray  # (groups, labels) of each label's boxes
+
+    @classmethod
+    def of(cls, fields: Sequence[Field]) -> Groups:
+        of_group: defaultdict[int, list[int]] = defaultdict(list)
+        for i, field in enumerate(fields):
+            of_group[field.group].append(i)
+        members = list(of_group.values())
+        labels = sorted({s.label for f in fields for s in f.segments})
+        column = {label: k for k, label in enumerate(labels)}
+        counts = np.zeros((len(members), len(labels)))
+        for g, places in enumerate(members):
+            for i in places:
+                for s in fields[i].segments:
+                    counts[g, column[s.label]] += 1
+        return cls(members, counts / counts.sum(axis=0))
 
 
 def deal(fields: Sequence[Field], parts: int, seed: int) -> list[int]:
@@ -31,53 +52,43 @@ def deal(fields: Sequence[Field], parts: int, seed: int) -> list[int]:
     Groups stay together. Of 200 deals the one that spreads each label most evenly. Raises UserError
     where there are no more groups than parts.
     """
-    group = [f.group for f in fields]
-    of_group: defaultdict[int, list[int]] = defaultdict(list)
-    for i, g in enumerate(group):
-        of_group[g].append(i)
-    groups = list(of_group.values())
-    if len(groups) <= parts:
-        same = f", of {len(groups)} different pictures" if len(groups) < len(group) else ""
-        number = {2: "three", 1: "two"}[parts]
+    groups = Groups.of(fields)
+    if len(groups.members) <= parts:
+        pictures = len(groups.members)
+        same = f", of {pictures} different pictures" if pictures < len(fields) else ""
+        ways = {2: "three", 1: "two"}[parts]
         raise UserError(
-            f"only {len(group)} usable field(s){same}: a split into {number} wants at least "
+            f"only {len(fields)} usable field(s){same}: a split into {ways} wants at least "
             f"{parts + 1}"
         )
-    labels = sorted({s.label for f in fields for s in f.segments})
-    column = {label: k for k, label in enumerate(labels)}
-    counts = np.zeros((len(groups), len(labels)))
-    for g, members in enumerate(groups):
-        for i in members:
-            for s in fields[i].segments:
-                counts[g, column[s.label]] += 1
-    share = counts / counts.sum(axis=0)
-    held = max(1, round(HELD_OUT * len(group)))
-    sizes = np.array([len(members) for members in groups])
+    held = max(1, round(HELD_OUT * len(fields)))
+    sizes = np.array([len(members) for members in groups.members])
     rng = np.random.default_rng(seed)
 
-    def cut(order: np.ndarray) -> list[np.ndarray]:
-        """The groups of each held-out part, then the bulk."""
-        found = []
-        for left in range(parts, 0, -1):
-            filled = np.cumsum(sizes[order])
-            n = int(np.searchsorted(filled, held)) + 1
-            n = min(n, len(order) - left)  # at least one group for each part to come
-            found.append(order[:n])
-            order = order[n:]
-        return [*found, order]
-
     def unevenness(parted: Sequence[np.ndarray]) -> float:
-        off = [share[part].sum(axis=0) - HELD_OUT for part in parted[:-1]]
+        off = [groups.share[part].sum(axis=0) - HELD_OUT for part in parted[:-1]]
         return float(np.abs(off).max(initial=0))
 
-    deals = [cut(rng.permutation(len(groups))) for _ in range(DEALS)]
+    deals = [cut(rng.permutation(len(sizes)), sizes, held, parts) for _ in range(DEALS)]
     best = min(deals, key=unevenness)
-    side = [0] * len(group)
+    side = [0] * len(fields)
     for number, part in enumerate(best[:-1], 1):
-        for g in part:
-            for i in groups[g]:
+        for g in part.tolist():
+            for i in groups.members[g]:
                 side[i] = number
     return side
+
+
+def cut(order: np.ndarray, sizes: np.ndarray, held: int, parts: int) -> list[np.ndarray]:
+    """The groups of each held-out part, which are `held` fields or a group more, then the bulk."""
+    found = []
+    for left in range(parts, 0, -1):
+        filled = np.cumsum(sizes[order])
+        n = int(np.searchsorted(filled, held)) + 1
+        n = min(n, len(order) - left)  # at least one group for each part to come
+        found.append(order[:n])
+        order = order[n:]
+    return [*found, order]
 
 
 def split_fields(
@@ -107,47 +118,48 @@ def split_fields(
     return [SPLITS[part] for part in deal(fields, 2, seed)], "random"
 
 
-def deal_few(fields: Sequence[Field], how: str, seed: int) -> bool:
-    """Deal fields to folds where `auto` would have to split few of them, and say whether it did:
-    all are trained on, and each is tested by a model that hasn't seen it.
+def deal_few(fields: Sequence[Field], how: str, seed: int) -> list[Field] | None:
+    """Fields dealt to folds where `auto` would have to split few of them, else None: all are
+    trained on, and each is tested by a model that hasn't seen it.
 
     Raises UserError where there are too few even for that.
     """
     given = any(f.listed or f.given in ("val", "test") for f in fields)
     pictures = len({f.group for f in fields})
     if how not in ("auto", "folds") or (how == "auto" and (given or pictures > MOST)):
-        return False
+        return None
     if pictures < LEAST:
         same = f", of {pictures} different pictures" if pictures < len(fields) else ""
         raise UserError(
             f"only {len(fields)} usable field(s){same}: to train on some and test on others "
             f"wants at least {LEAST}; annotate more, or score a model on these with --split test"
         )
-    for field, fold in zip(fields, deal_folds([f.group for f in fields], seed), strict=True):
-        field.split, field.fold = "train", fold
-    return True
+    folds = deal_folds([f.group for f in fields], seed)
+    return [
+        replace(field, split="train", fold=fold) for field, fold in zip(fields, folds, strict=True)
+    ]
 
 
-def mark_twins(fields: Sequence[Field], findings: Findings) -> None:
-    """Note in each field the group of pictures that show the same, and say how many do."""
+def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
+    """The fields with the group of pictures that show the same, and how many do is said."""
     pairs = find_twins([f.look for f in fields])
     digests: dict[str, int] = {}
     for i, field in enumerate(fields):
         j = digests.setdefault(field.digest, i)
         if j != i:
             pairs.append((j, i))
-    for field, group in zip(fields, link(len(fields), pairs), strict=True):
-        field.group = group
-    sizes = Counter(f.group for f in fields)
+    groups = link(len(fields), pairs)
+    sizes = Counter(groups)
     of_several = {g: n for g, n in sizes.items() if n > 1}
     if of_several:
         first = next(iter(of_several))
-        names = [f.name for f in fields if f.group == first][:2]
+        names = [f.name for f, group in zip(fields, groups, strict=True) if group == first][:2]
         findings.notices.append(
             f"{sum(of_several.values())} pictures are (nearly) the same as another, in "
             f"{len(of_several)} group(s), e.g. {' and '.join(names)}: each group stays on one side "
             "of the split"
         )
+    return [replace(field, group=group) for field, group in zip(fields, groups, strict=True)]
 
 
 def assign_splits(
@@ -156,44 +168,54 @@ def assign_splits(
     how: str,
     seed: int,
     findings: Findings,
-) -> dict[str, str]:
-    """Set the split of all fields, laboratory by laboratory; returns the way taken by laboratory.
+) -> tuple[list[Field], dict[str, str]]:
+    """The fields with their splits, and the way taken by laboratory, each of which is split alone.
 
-    `missing`: which of the official lists a laboratory lacks. Where a split that is given puts
-    pictures of one field on two sides, those in test stay, else those in val; the others are left
-    out ("" for their split), and counted in `findings`.
+    `missing`: which of the official lists a laboratory lacks. What is in no list has "" for its
+    split, and is counted in `findings`.
     """
-    ways: dict[str, str] = {}
     labs = list(dict.fromkeys(f.lab for f in fields))
     try:
-        if (len(labs) == 1 or how == "folds") and deal_few(fields, how, seed):
-            return dict.fromkeys(labs, "folds")
+        few = deal_few(fields, how, seed) if len(labs) == 1 or how == "folds" else None
     except UserError as error:
         raise UserError(f"{labs[0]}: {error} ({findings.tell_why()})") from None
+    if few is not None:
+        return few, dict.fromkeys(labs, "folds")
+    ways: dict[str, str] = {}
+    home = [""] * len(fields)
     for lab in labs:
-        members = [f for f in fields if f.lab == lab]
+        places = [i for i, f in enumerate(fields) if f.lab == lab]
+        members = [fields[i] for i in places]
         try:
-            home, ways[lab] = split_fields(members, how, missing.get(lab, ()), seed)
+            sides, ways[lab] = split_fields(members, how, missing.get(lab, ()), seed)
         except UserError as error:
             raise UserError(f"{lab}: {error} ({findings.tell_why()})") from None
-        for field, side in zip(members, home, strict=True):
-            field.split = side
+        for i, side in zip(places, sides, strict=True):
+            home[i] = side
             if not side:
-                findings.add(
-                    "left out", "field in no official list", Example(field.name, field.path)
-                )
+                example = Example(fields[i].name, fields[i].path)
+                findings.add("left out", "field in no official list", example)
+    placed = [replace(field, split=side) for field, side in zip(fields, home, strict=True)]
+    return keep_groups_together(placed, findings), ways
+
+
+def keep_groups_together(fields: Sequence[Field], findings: Findings) -> list[Field]:
+    """The fields, each group on one side: where a split that is given puts pictures of one field on
+    two, those in test stay, else those in val; the others are left out ("" for their split)."""
     kept: dict[int, str] = {}
     for field in fields:
         if field.split:
             kept[field.group] = max(kept.get(field.group, ""), field.split, key=RANK.index)
+    together = []
     for field in fields:
         if field.split and field.split != kept[field.group]:
             reason = (
                 f"picture of {field.split} that is (nearly) the same as one of {kept[field.group]}"
             )
             findings.add("left out", reason, Example(field.name, field.path))
-            field.split = ""
-    return ways
+            field = replace(field, split="")
+        together.append(field)
+    return together
 
 
 def deal_parts(fields: Sequence[Field], count: int) -> list[int]:

@@ -32,6 +32,10 @@ class Crops(NamedTuple):
     def shape(self) -> tuple[int, int, int, int]:
         return sum(len(segments) for _, segments in self.chosen), self.size, self.size, 3
 
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float16)
+
     def cut(self, i: int) -> np.ndarray:
         """The crops of one field: (n, size, size, 3) uint8."""
         field, segments = self.chosen[i]
@@ -51,6 +55,10 @@ class Files(NamedTuple):
     @property
     def shape(self) -> tuple[int]:
         return (sum(f.size for f in self.fields),)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8)
 
 
 def pack_fields(fields: Sequence[Field]) -> dict[str, np.ndarray | Files]:
@@ -85,9 +93,7 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops | Files], wor
 
     def pieces(name: str) -> Iterator[bytes]:
         array = arrays[name]
-        kinds = {Crops: np.dtype(np.float16), Files: np.dtype(np.uint8)}
-        kind = kinds.get(type(array)) or array.dtype
-        header = {"descr": kind.str, "fortran_order": False, "shape": array.shape}
+        header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, header)
         yield buffer.getvalue()
@@ -114,7 +120,9 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray | Crops | Files], wor
         ThreadPoolExecutor(workers) as pool,
     ):
         compressor = functools.partial(Deflate, pool, 2 * workers)
-        file.writelines(stream_zip(members(), get_compressobj=compressor, chunk_size=CHUNK))
+        # It asks for zlib's own class, and calls but these two methods.
+        chunks = stream_zip(members(), get_compressobj=compressor, chunk_size=CHUNK)  # type: ignore[arg-type]
+        file.writelines(chunks)
 
 
 def rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:

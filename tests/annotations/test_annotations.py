@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hematovision.annotations.annotation import Annotation, decode_text, number
+from hematovision.annotations.class_names import number_names, read_names
 from hematovision.annotations.reading import read_annotations
-from hematovision.annotations.text_annotations import read_names, read_yolo
+from hematovision.annotations.yolo import read_yolo
 from hematovision.program.console import UserError
 
 # What all the files below say.
@@ -241,13 +242,13 @@ def test_a_table_that_is_something_else_says_nothing_of_pictures(tmp_path: Path)
 def test_yolo_is_shares_of_the_picture_by_class_number(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("0 0.5 0.5 0.2 0.4\n\n1.0 0.1 0.1 0.1 0.1 0.9\n2 0.1 0.1 0.3 0.1 0.3 0.5\n")
-    found = read_yolo(path, ["RBC", "WBC"])
+    found = read_yolo(path, number_names(["RBC", "WBC"]))
     assert found.normalised
     assert [box.label for box in found.boxes] == ["RBC", "WBC", "2"]
     assert found.boxes[0].corners == pytest.approx((0.4, 0.3, 0.6, 0.7))
     assert found.boxes[2].corners == pytest.approx((0.1, 0.1, 0.3, 0.5))
     path.write_text("")
-    assert read_yolo(path, []).boxes == []  # a picture without any cell
+    assert read_yolo(path, {}).boxes == []  # a picture without any cell
 
 
 @pytest.mark.parametrize("line", ["0 0.5 0.5 0.2", "RBC 0.5 0.5 0.2 0.4", "0 a b c d"])
@@ -255,7 +256,7 @@ def test_a_line_that_is_no_yolo_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(f"0 0.5 0.5 0.2 0.4\n{line}\n")
     with pytest.raises(UserError, match="line 2"):
-        read_yolo(path, ["RBC"])
+        read_yolo(path, {"0": "RBC"})
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_a_line_that_is_no_yolo_is_named(tmp_path: Path, line: str) -> None:
 def test_class_names(tmp_path: Path, name: str, text: str, wanted: list | dict) -> None:
     path = tmp_path / name
     path.write_text(text)
-    assert read_names(path) == wanted
+    assert read_names(path) == (wanted if isinstance(wanted, dict) else number_names(wanted))
 
 
 @pytest.mark.parametrize("text, value", [("12,5", 12.5), (" 7 ", 7), (3, 3)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import Run, files_below, load, metadata, only_error
 
-import hematovision.datasets.opening
+import hematovision.datasets.reading
 from hematovision.archive.arrays import StoredArray
 from hematovision.archive.joining import JoinedArray, find_own
 from hematovision.archive.loading import SPLITS, load_archive
@@ -144,9 +144,9 @@ def test_what_was_read_and_written_before_a_cut_is_not_read_or_written_again(
 ) -> None:
     root, path = voc_dataset(12), tmp_path / "a.npz"
     (root / "JPEGImages" / "field3.png").write_bytes(b"no picture")
-    read, seen = hematovision.datasets.opening.read_field, []
+    read, seen = hematovision.datasets.reading.read_field, []
     monkeypatch.setattr(
-        hematovision.datasets.opening, "read_field", lambda *args: seen.append(args) or read(*args)
+        hematovision.datasets.reading, "read_field", lambda *args: seen.append(args) or read(*args)
     )
     make(run, root, path, "--shard", "1/2")
     assert len(seen) == 12
@@ -207,7 +207,7 @@ def test_a_single_archive_is_gone_on_with_too(
         args = ("--data-dir", root, "--output", tmp_path / "a.npz", "--image-size", 32)
         assert run("preprocess_data.py", *args, "--resume").status == 130
     assert len(list((tmp_path / "a.index").iterdir())) == 1
-    monkeypatch.setattr("hematovision.datasets.opening.read_field", cut)
+    monkeypatch.setattr("hematovision.datasets.reading.read_field", cut)
     make(run, root, tmp_path / "a.npz", "--resume")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "plain.npz").read_bytes()
     assert not (tmp_path / "a.index").exists()

@@ -41,7 +41,7 @@ def test_a_white_cell_among_red_ones_is_cut_out(scale: float, tmp_path: Path) ->
     add_single_cell(tmp_path)
     fields, _ = read_dataset(tmp_path)
     findings = Findings(1)
-    cut_to_named_cells(fields, findings)
+    fields = cut_to_named_cells(fields, findings)
     by_name = {field.name: field.segments for field in fields}
     (segment,) = by_name["a.png"]
     assert segment.label == "Neutrophil"
@@ -59,7 +59,7 @@ def test_one_cell_stays_whole_and_so_does_a_class_that_the_model_does_not_know(
     fields, _ = read_dataset(tmp_path)
     before = [field.segments for field in fields]
     findings = Findings(1)
-    cut_to_named_cells(fields, findings)
+    fields = cut_to_named_cells(fields, findings)
     assert [field.segments for field in fields] == before
     assert not findings.counts
 
@@ -71,7 +71,7 @@ def test_many_cells_none_of_which_is_of_the_kind_stay_whole_and_are_said(tmp_pat
     add_single_cell(tmp_path)
     fields, _ = read_dataset(tmp_path)
     findings = Findings(1)
-    cut_to_named_cells(fields, findings)
+    fields = cut_to_named_cells(fields, findings)
     assert {f.name: f.segments[0].box for f in fields}["a.png"] == (0, 0, *image.shape[1::-1])
     assert not findings.counts
     (notice,) = findings.notices
