@@ -43,6 +43,10 @@ NAMES: dict[str, str] = {
     "basofilo, 嗜碱性粒细胞",
     "Immature granulocyte": "ig, immature granulocyte cell, promyelocyte, myelocyte, "
     "metamyelocyte, pmy, mmy",
+    "Immature white cell": "immature white blood cell, immature wbc, immature leukocyte, "
+    "immature leucocyte",
+    "Blast": "blast cell, leukemic blast, leukaemic blast, leukemia blast, leukaemia blast, "
+    "myeloblast, lymphoblast, monoblast, blaste, blasto, бласт, 原始细胞",
     "Erythroblast": "normoblast, erb, nrbc, nucleated red blood cell, nucleated rbc, "
     "nucleated red cell, nucleated erythrocyte",
     "Background": "",

@@ -18,11 +18,15 @@ PARENT = {
     "Monocyte": "WBC",
     "Eosinophil": "WBC",
     "Basophil": "WBC",
-    "Immature granulocyte": "WBC",
+    "Immature white cell": "WBC",
+    "Immature granulocyte": "Immature white cell",
+    "Blast": "Immature white cell",
     "Erythroblast": "WBC",
 }
+# Nucleated red cells, which are found as white ones are and counted apart from them.
+NUCLEATED_RED = "Erythroblast"
 # What a technician must not miss: cells that belong into the marrow.
-IMMATURE = ("Immature granulocyte", "Erythroblast")
+IMMATURE = ("Immature white cell", "Immature granulocyte", "Blast", NUCLEATED_RED)
 _PARENT = {label.casefold(): parent for label, parent in PARENT.items()}
 
 

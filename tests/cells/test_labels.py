@@ -25,6 +25,8 @@ from hematovision.program.console import UserError
         ("Platelets", "platelet, PLATELETS, Thrombocyte, plt, 血小板"),
         ("Neutrophil", "NEUTROPHIL, neutrophils, Segmented Neutrophil, band neutrophil, PMN"),
         ("Immature granulocyte", "IG, myelocyte, Metamyelocytes, promyelocyte"),
+        ("Immature white cell", "immature WBC, Immature Leukocytes"),
+        ("Blast", "Blasts, blast cell, leukaemic blasts, myeloblast"),
         ("Erythroblast", "nRBC, Nucleated Red Blood Cell, normoblast"),
     ],
 )  # fmt: skip

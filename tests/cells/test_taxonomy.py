@@ -38,6 +38,13 @@ def test_a_white_cell_is_no_neutrophil_and_an_unknown_label_only_itself() -> Non
     assert list(lineage("Trypanosome")) == ["Trypanosome"]
 
 
+def test_a_blast_is_an_immature_white_cell_whether_or_not_that_is_a_label() -> None:
+    assert find_parent("Blast", [*LABELS, "Blast"]) == "WBC"
+    assert find_parent("Blast", [*LABELS, "Immature white cell"]) == "Immature white cell"
+    assert is_a("Immature granulocyte", "Immature white cell")
+    assert not is_a("Erythroblast", "Immature white cell")
+
+
 def test_parents_and_leaves_are_among_the_labels_at_hand() -> None:
     assert find_parent("Neutrophil", LABELS) == "WBC"
     assert find_parent("Neutrophil", ["Neutrophil", "RBC"]) is None
