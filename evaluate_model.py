@@ -26,15 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.archive.loading import (
-    Archive,
-    Split,
-    choose_archive,
-    find_seen_fields,
-    find_seen_twins,
-    load_archive,
-    place,
-)
+from hematovision.archive.contents import Archive, Split
+from hematovision.archive.loading import load_archive
+from hematovision.archive.parts import choose_archive, place
 from hematovision.evaluation.field_scores import measure_fields
 from hematovision.evaluation.fold_answers import ask_by_fold, ask_fields_by_fold, find_folds
 from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
@@ -50,11 +44,13 @@ from hematovision.evaluation.scores import HEADLINE, Bootstrap
 from hematovision.evaluation.types import measure_types
 from hematovision.networks.card import choose_model, list_versions, read_card
 from hematovision.networks.classifier import Classifier
+from hematovision.networks.seen import find_seen_fields, find_seen_twins
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.files import check_writable, read_file
 
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
+OF_SPLIT = ("split", "fields", "counts", "left_out")  # what metrics.json tells of the archive
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def describe_run(
         "threshold": classifier.threshold,
         "task": "binary" if classifier.classes == BINARY else "multiclass",
         "test_fields_trained_on": seen,
-        "split": {k: archive.metadata[k] for k in ("split", "fields", "counts", "left_out")},
+        "split": {key: getattr(archive.metadata, key) for key in OF_SPLIT},
         "history": read_history(folder / "history.csv"),
         "archive_sha256": archive.digest,
         "resamples": options.resamples,
@@ -234,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bootstrap = Bootstrap(options.resamples, options.seed)
     path = choose_archive(options.data)
     archive = load_archive(path, ["test"])
-    folder, notice = choose_model(options.model, place("model", archive.metadata))
+    folder, notice = choose_model(options.model, place("model", archive.metadata.demonstration))
     loaded = Classifier.load(folder)
     classifier, test, y, notices = match_archive(archive, loaded, path)
     for line in filter(None, [notice, *notices]):
@@ -242,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fields, card = archive.fields["test"], loaded.card
     seen = count_seen(archive, loaded, folder)
 
-    target = options.output_dir or place("report", archive.metadata)
+    target = options.output_dir or place("report", archive.metadata.demonstration)
     check_writable(target)
     asked = archive, path, classifier, test, options.workers
     answers = at_detail(ask_by_fold(folder, *asked), y, classifier.classes)
@@ -254,11 +250,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         comparison = compare(y, answers, others, test.source, bootstrap)
         comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
         comparison["whole_fields"] = None
-    if "fields" in card:
+    if card.fields is not None:
         found = ask_fields_by_fold(folder, archive, options.workers)
         whole_fields = measure_fields(found)
         worst = draw_worst_fields(whole_fields, found, fields)
-    if comparison and "fields" in read_card(options.compare):
+    if comparison and options.compare and read_card(options.compare).fields is not None:
         found = ask_fields_by_fold(options.compare, archive, options.workers)
         comparison["whole_fields"] = measure_fields(found)
     shown = pick_shown(classifier, test, y, answers, options.seed, options.workers)

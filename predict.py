@@ -34,7 +34,7 @@ import numpy as np
 from hematovision.answering.batch import Batch, list_images
 from hematovision.answering.count_table import CountTable
 from hematovision.answering.field_answer import describe_field, tell_scale
-from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
+from hematovision.networks.card import Card, choose_model, read_card, warn_of_demonstration
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.networks.differential import (
@@ -47,6 +47,7 @@ from hematovision.networks.tiles import check_tiles
 from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError, command, option, parse_options, say, tell
 from hematovision.program.files import name_apart
+from hematovision.program.records import write_record
 from hematovision.program.share import parse_share
 from hematovision.program.surroundings import printable
 
@@ -143,10 +144,10 @@ def name_segments(
     return batch.failed
 
 
-def count_large(picture: np.ndarray, folder: Path, card: dict[str, Any]) -> int:
+def count_large(picture: np.ndarray, folder: Path, card: Card) -> int:
     """How many cells a picture shows, if these are as many as of a whole field; else 0."""
     large = (np.sort(picture.shape[:2]) >= FIELD_SIDES).all()
-    if not large or "fields" not in card:
+    if not large or card.fields is None:
         return 0
     found = Detector.load(folder, card).search(picture)
     cells = len(found.cells.label)
@@ -186,7 +187,7 @@ def explain_segment(
 def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
     detector = Detector.load(folder, read_card(folder), options.workers)
-    types = list_types(read_card(folder)["classes"], detector.labels)
+    types = list_types(read_card(folder).classes, detector.labels)
     classifier = Classifier.load(folder) if types else None
     named: Counter[str | None] = Counter()  # white cells so far, by type
     mine = list_share(options, images)
@@ -266,7 +267,8 @@ def open_output(
     from hematovision.answering.output_folder import OutputFolder
 
     asked = ("min_probability", "cell_size", "annotations", "show_probability")
-    run = {name: getattr(options, name) for name in asked} | {"model": read_card(folder)}
+    run = {name: getattr(options, name) for name in asked}
+    run["model"] = write_record(read_card(folder))
     share = parse_share(options.shard) if options.shard else None
     annotated = None
     if options.annotations:

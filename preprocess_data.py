@@ -18,20 +18,25 @@ from __future__ import annotations
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
-import json
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import ARCHIVE, SPLITS, place
-from hematovision.archive.parts import MOST, is_written, join_metadata
+from hematovision.archive.metadata import (
+    SPLITS,
+    Metadata,
+    format_metadata,
+    is_written,
+    join_metadata,
+)
+from hematovision.archive.parts import ARCHIVE, MOST, place
 from hematovision.cells.labels import is_rbc, parse_renames, tell_counts
 from hematovision.datasets.completeness import settle_complete, state_complete
 from hematovision.datasets.dataset import Dataset
@@ -113,7 +118,7 @@ class Options:
     download: bool = option(False, "first fetch the BCCD dataset (MIT licence, 8 MB) into data/")
 
 
-def choose_task(options: Options, datasets: Sequence[Dataset]) -> str:
+def choose_task(options: Options, datasets: Sequence[Dataset]) -> Task:
     """The task asked for; else binary, or multiclass where no red cell is labelled, and says so."""
     if options.task:
         return options.task
@@ -146,7 +151,7 @@ def write_part(
     whole: Whole,
     options: Options,
     findings: Findings,
-) -> tuple[Path, dict[str, Any], Findings]:
+) -> tuple[Path, Metadata, Findings]:
     """Write an archive of fields, the whole one or a part: its file, what it says of itself, and
     what was left out of it beside the `findings` of all.
 
@@ -166,9 +171,9 @@ def write_part(
     arrays |= {f"y_{s}": encode_labels(classes, names[s]) for s in SPLITS}
     metadata = describe(whole, fields, named, classes, together)
     if share:
-        metadata |= {"part": list(share), "left_out_here": here.of("left out")}
+        metadata = replace(metadata, part=list(share), left_out_here=here.of("left out"))
     arrays["classes"] = np.array(classes, str)
-    arrays["metadata"] = np.array(json.dumps(metadata))
+    arrays["metadata"] = np.array(format_metadata(metadata))
     path = share.name(output) if share else output
     if not (options.resume and is_written(path, metadata)):
         write_archive(path, arrays, options.workers)
@@ -193,7 +198,7 @@ def read_all(datasets: Sequence[Dataset], options: Options, index: ReadIndex | N
 
 def write_all(
     reading: Reading, output: Path, whole: Whole, shares: Sequence[Share], options: Options
-) -> tuple[list[Path], dict[str, Any]]:
+) -> tuple[list[Path], Metadata]:
     """Write the archive, or those of its parts that are wanted: the files, and what they say of
     themselves together."""
     fields, findings = reading.fields, reading.findings
@@ -237,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task, options.image_size, options.seed, options.background, reading.ways,
         list_complete(reading.fields), is_drawn(reading.fields), digest_fields(reading.fields),
     )  # fmt: skip
-    output = options.output or place(ARCHIVE.name, whole._asdict())
+    output = options.output or place(ARCHIVE.name, whole.demonstration)
     files, metadata = write_all(reading, output, whole, shares, options)
     for notice in reading.findings.notices:
         say(notice)

@@ -20,24 +20,23 @@ from __future__ import annotations
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hematovision.archive.folds import read_folds
+from hematovision.archive.contents import Archive, leave_out
 from hematovision.archive.joining import find_own
-from hematovision.archive.loading import Archive, choose_archive, leave_out, load_archive, place
-from hematovision.networks.card import NAME, list_versions
+from hematovision.archive.loading import load_archive
+from hematovision.archive.parts import choose_archive, place
+from hematovision.networks.card import NAME, Card, list_versions, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.figures import plot_history, save_figure
-from hematovision.program.files import check_writable, write_bytes, write_csv, write_text
+from hematovision.program.files import check_writable, write_bytes, write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crops.course import learn_crops, plan_crops
@@ -112,7 +111,7 @@ class Clock:
 def check_archive(archive: Archive, path: Path, model: KnownModel | None) -> None:
     """UserError where the splits or classes can't be trained on. A class that a model knows needs
     no example."""
-    known = set() if model is None else {*model.leaves, *model.card["classes"], "Other"}
+    known = set() if model is None else {*model.leaves, *model.card.classes, "Other"}
     for name, split in archive.splits.items():
         count = np.bincount(split.y, minlength=len(archive.classes))
         missing = [c for c, n in zip(archive.classes, count, strict=True) if n == 0]
@@ -142,11 +141,11 @@ def open_run(options: Options) -> Run:
     path = choose_archive(options.data)
     share = find_share()
     archive = load_archive(path, ["train", "val"], share)
-    if share and read_folds(archive.metadata):  # so few fields that each worker takes all
+    if share and archive.metadata.folds:  # so few fields that each worker takes all
         share, archive = None, load_archive(path, ["train", "val"])
     if options.leave_out is not None:
         archive = leave_out(archive, options.leave_out.split(","))
-    folder = options.output_dir or place("model", archive.metadata)
+    folder = options.output_dir or place("model", archive.metadata.demonstration)
     check_writable(folder)
     start = choose_start(options.weights, archive.metadata)
     check_archive(archive, path, start.model)
@@ -167,7 +166,7 @@ def make_plans(run: Run, origin: str) -> tuple[Plan, Plan]:
     asked = {k: v for k, v in vars(options).items() if k not in ("data", "output_dir", "resume")}
     told = {"archive": archive.digest, "origin": origin, "versions": list_versions(VERSIONED)}
     checkpoint = Checkpoint(run.folder, {**asked, **told}, options.resume)
-    plan = Plan(options.seed, checkpoint, read_folds(archive.metadata))
+    plan = Plan(options.seed, checkpoint, archive.metadata.folds)
     return (
         plan_crops(options.epochs, run.examples.count, model, plan),
         plan_fields(options.field_epochs, len(run.fields.own), model, plan),
@@ -176,33 +175,32 @@ def make_plans(run: Run, origin: str) -> tuple[Plan, Plan]:
 
 def describe_model(
     run: Run, learnt: Mapping[str, Learnt], origin: str, seconds: dict[str, float]
-) -> dict[str, Any]:
+) -> Card:
     """The model card: what the model is, what it was made of, how it did on held-out crops."""
     archive, metadata = run.archive, run.archive.metadata
-    fields = metadata["field_sha256"]["train"]
-    looks = metadata.get("field_look", {}).get("train", {})
-    card = {
-        "classes": archive.classes,
-        "image_size": metadata["image_size"],
-        "task": metadata["task"],
+    fields, looks = metadata.field_sha256["train"], metadata.field_look.get("train", {})
+    card = Card(
+        classes=archive.classes,
+        image_size=metadata.image_size,
+        task=metadata.task,
         **learnt[NAME].card,
-        "weights": origin,
-        "notices": [],
-        "demonstration": metadata.get("demonstration", False),
-        "seed": run.options.seed,
-        "archive_sha256": archive.digest,
-        "dataset_sha256": metadata["dataset_sha256"],
-        "counts": metadata["counts"],
-        "seconds": seconds,
-        "versions": list_versions(VERSIONED),
-        "training_fields": sorted(set(fields.values())),
-    }
-    card = join_origin(card, run.start, [look for name, look in looks.items() if name in fields])
-    return card | ({"fields": learnt[FIELDS_NAME].card} if FIELDS_NAME in learnt else {})
+        weights=origin,
+        demonstration=metadata.demonstration,
+        seed=run.options.seed,
+        archive_sha256=archive.digest,
+        dataset_sha256=metadata.dataset_sha256,
+        counts=metadata.counts,
+        seconds=seconds,
+        versions=list_versions(VERSIONED),
+        training_fields=sorted(set(fields.values())),
+        training_looks=sorted({look for name, look in looks.items() if name in fields}),
+        fields=learnt[FIELDS_NAME].card if FIELDS_NAME in learnt else None,
+    )
+    return join_origin(card, run.start)
 
 
 def write_model(
-    folder: Path, learnt: Mapping[str, Learnt], card: dict[str, Any], rehearsal: Rehearsal | None
+    folder: Path, learnt: Mapping[str, Learnt], card: Card, rehearsal: Rehearsal | None
 ) -> None:
     """Write the files, each whole or not at all; the card, which vouches for them, last.
 
@@ -217,17 +215,17 @@ def write_model(
     save_figure(plot_history(learnt[NAME].history), folder / "training_curves.png")
     write_csv(folder / "history.csv", [r for of in learnt.values() for r in of.history], HISTORY)
     write_rehearsal(folder, rehearsal)
-    write_text(folder / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
+    write_card(folder, card)
 
 
-def format_summary(card: dict[str, Any], folder: Path) -> str:
-    found = card["validation"]
-    phases = ", ".join(f"{k} {v:.1f}" for k, v in card["seconds"].items())
-    threshold = "" if card["threshold"] is None else f", threshold {card['threshold']:.3f}"
+def format_summary(card: Card, folder: Path) -> str:
+    found = card.validation
+    phases = ", ".join(f"{k} {v:.1f}" for k, v in card.seconds.items())
+    threshold = "" if card.threshold is None else f", threshold {card.threshold:.3f}"
     return (
         f"validation: accuracy {found['accuracy']:.4f}, balanced {found['balanced_accuracy']:.4f} "
         f"on {found['crops']} crops{threshold}\n"
-        f"{folder}: {sum(card['seconds'].values()):.1f} s ({phases})"
+        f"{folder}: {sum(card.seconds.values()):.1f} s ({phases})"
     )
 
 

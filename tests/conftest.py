@@ -24,7 +24,8 @@ from driver import CHROMIUM, FLAGS, WIDTHS, Page
 from filelock import FileLock
 
 from hematovision.annotations.reading import read_annotations
-from hematovision.archive.loading import Split, load_archive
+from hematovision.archive.contents import Split
+from hematovision.archive.loading import load_archive
 from hematovision.datasets.field import Field
 from hematovision.datasets.opening import open_datasets, unify
 from hematovision.datasets.reading import read_fields

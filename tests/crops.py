@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.training.crops.examples import Examples, encode_annotated
 
 

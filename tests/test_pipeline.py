@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES, SAMPLE, Outcome, SampleRun, run_script, write_png
 
-from hematovision.archive.loading import choose_archive
+from hematovision.archive.parts import choose_archive
 from hematovision.cells.taxonomy import lineage
 from hematovision.networks.card import PRETRAINED
 from hematovision.networks.classifier import Classifier
@@ -100,7 +100,7 @@ def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
         "Background", "Basophil", "Eosinophil", "Erythroblast", "Immature granulocyte",
         "Lymphocyte", "Monocyte", "Neutrophil", "Platelets", "RBC", "WBC",
     ]  # fmt: skip
-    assert len(classifier.card["training_fields"]) > 100
+    assert len(classifier.card.training_fields) > 100
 
 
 def test_the_bundled_model_is_sure_of_the_examples(bundled: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from conftest import (
 )
 from drawing import PLATELET, RBC, WBC
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.pictures.images import scale_pixels, square_crop
 
 

@@ -26,7 +26,7 @@ from conftest import (
     start_weights,
 )
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.networks.classifier import Classifier
 
 FILES = {

@@ -9,20 +9,18 @@ takes where Keras's can't be had. See data/README.md for the whole sequence.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hematovision.networks.card import NAME, PRETRAINED
+from hematovision.networks.card import NAME, PRETRAINED, FieldCard, read_card, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command, option, parse_options
-from hematovision.program.files import write_text, written_whole
+from hematovision.program.files import written_whole
 from hematovision.training.crops.rehearsal import FILE as REHEARSAL
 
 
@@ -39,19 +37,21 @@ class Options:
     )
 
 
-def set_thresholds(card: dict[str, Any], told: str) -> None:
-    """Set thresholds of the card's field network, "RBC=0.3,WBC=0.4"; UserError where one can't
-    be."""
+def set_thresholds(card: FieldCard, told: str) -> FieldCard:
+    """The card of a network for fields with other thresholds, "RBC=0.3,WBC=0.4"; UserError where
+    one can't be set."""
+    thresholds = dict(card.thresholds)
     for part in told.split(","):
         label, _, value = part.partition("=")
         try:
             probability = float(value)
         except ValueError:
             probability = -1.0
-        if label not in card["fields"]["thresholds"] or not 0 < probability < 1:
-            known = ", ".join(card["fields"]["thresholds"])
+        if label not in thresholds or not 0 < probability < 1:
+            known = ", ".join(thresholds)
             raise UserError(f"--thresholds {part}: LABEL=P is wanted, P in (0, 1), of {known}")
-        card["fields"]["thresholds"][label] = probability
+        thresholds[label] = probability
+    return replace(card, thresholds=thresholds)
 
 
 def halve(source: Path, target: Path) -> None:
@@ -73,19 +73,14 @@ def halve(source: Path, target: Path) -> None:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    try:
-        card = json.loads((options.model / f"{NAME}.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{options.model}: no trained model ({error}); run train_model.py"
-        ) from None
-    if options.thresholds:
-        set_thresholds(card, options.thresholds)
+    card = read_card(options.model)
+    if options.thresholds and card.fields:
+        card = replace(card, fields=set_thresholds(card.fields, options.thresholds))
     options.output.mkdir(parents=True, exist_ok=True)
     for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite", REHEARSAL):
         with written_whole(options.output / name) as temporary:
             shutil.copyfile(options.model / name, temporary)
-    write_text(options.output / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
+    write_card(options.output, card)
     if options.imagenet:
         with written_whole(options.output / "backbone.weights.h5") as temporary:
             halve(options.imagenet, temporary)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -92,6 +92,57 @@ class StoredArray:
         return StoredArray(self._file, self._stored, self.dtype, rows[kept])
 
 
+class JoinedArray(StoredArray):
+    """Stored arrays end to end, as one; nothing is copied."""
+
+    def __init__(self, parts: Sequence[StoredArray], rows: np.ndarray | None = None) -> None:
+        """`rows`: (n,) which of all rows these are (None: all, in order)."""
+        self._parts, self._rows, self.dtype = list(parts), rows, parts[0].dtype
+        self._starts = np.cumsum([0, *map(len, parts)])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count = self._starts[-1] if self._rows is None else len(self._rows)
+        return (int(count), *self._parts[0].shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        return self._parts[0].ndim
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if self._rows is None and isinstance(index, slice) and index.step in (None, 1):
+            start, stop, _ = index.indices(len(self))
+            ends = zip(self._parts, self._starts, strict=False)
+            found = [part[max(start - at, 0) : stop - at]
+                     for part, at in ends if at < stop and start < at + len(part)]  # fmt: skip
+            return np.concatenate(found or [np.empty((0, *self.shape[1:]), self.dtype)])
+        rows = np.arange(len(self)) if self._rows is None else self._rows
+        rows = rows[index]
+        if np.ndim(rows) == 0:
+            return self._read(np.array([rows]))[0]
+        return self._read(rows)
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        home = np.searchsorted(self._starts, rows, side="right") - 1
+        for k in np.unique(home).tolist():
+            mine = home == k
+            found[mine] = self._parts[k][rows[mine] - self._starts[k]]
+        return found
+
+    def holds(self, rows: np.ndarray) -> np.ndarray:
+        """Which of some rows (k,), by index, are here to be read: (k,) bool."""
+        rows = rows if self._rows is None else self._rows[rows]
+        home = np.searchsorted(self._starts, rows, side="right") - 1
+        held = np.array([bool(part.holds(np.zeros(1, int))[0]) for part in self._parts])
+        return held[home]
+
+    def pick(self, kept: np.ndarray) -> JoinedArray:
+        """The rows by index or mask (n,), unread."""
+        rows = np.arange(len(self)) if self._rows is None else self._rows
+        return JoinedArray(self._parts, rows[kept])
+
+
 class AbsentArray(StoredArray):
     """An array of which the shape is known only: its rows are on another machine."""
 
@@ -147,6 +198,9 @@ class StoredBytes(NamedTuple):
 
     def __len__(self) -> int:
         return self.end - self.start
+
+
+Rows = np.ndarray | StoredArray  # of an array, in memory or in a file
 
 
 def pick_rows(column: Any, kept: np.ndarray) -> Any:

@@ -1,6 +1,6 @@
 """Folds: how few fields are used for training and for testing both, each in its turn.
 
-    folds = read_folds(metadata)       # field -> fold; {}: the archive is split as usual
+    list_folds(names, metadata.folds)  # -1 where the archive is split as usual
 
 Too few fields to set some apart for good are dealt out to folds. For each fold a model is trained
 on the others and answers for its fields; the model that is kept learns from all.
@@ -9,7 +9,6 @@ on the others and answers for its fields; the model that is kept learns from all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -25,17 +24,6 @@ def deal_folds(groups: Sequence[int], seed: int) -> list[int]:
     order = np.random.default_rng([seed, 8]).permutation(len(names))
     fold = dict(zip(names[order].tolist(), (np.arange(len(names)) % FOLDS).tolist(), strict=True))
     return [fold[group] for group in groups]
-
-
-def read_folds(metadata: dict[str, Any]) -> dict[str, int]:
-    """The fold of each field of an archive, by name; empty where it isn't dealt to folds.
-
-    Raises ValueError where that is no such table.
-    """
-    folds = metadata.get("folds") or {}
-    if not isinstance(folds, dict) or not all(isinstance(k, int) for k in folds.values()):
-        raise ValueError("its folds are no table of fields")
-    return folds
 
 
 def list_folds(names: np.ndarray, folds: dict[str, int]) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Parts: an archive in several files, each valid alone, that machines write and read side by side.
+"""Where an archive lies: in one file, or in several parts, each valid alone, that machines write
+and read side by side.
 
     preprocessed_data-00001-of-00064.npz ... preprocessed_data-00064-of-00064.npz
 
@@ -9,18 +10,14 @@ that part alone.
 from __future__ import annotations
 
 import glob
-import json
 import re
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from hematovision.program.console import UserError
 from hematovision.program.share import Share
 
+ARCHIVE = Path("preprocessed_data.npz")
+DEMO = Path("demo")  # holds what comes of drawn cells, so that it never answers for real smears
 MOST = 99_999  # parts
 ENDING = re.compile(r"-(\d{5})-of-(\d{5})$")
 
@@ -58,45 +55,12 @@ def find_parts(path: Path) -> list[Path]:
     return [Share(number, count).name(path) for number in range(1, count + 1)]
 
 
-def is_written(path: Path, metadata: dict[str, Any]) -> bool:
-    """Whether an archive stands already that says of itself what this one would."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return json.loads(str(file["metadata"])) == json.loads(json.dumps(metadata))
-    except Exception:  # whatever it is, it is written anew
-        return False
+def choose_archive(path: Path | None) -> Path:
+    """The archive named, else the one made here, else that of the drawn sample."""
+    drawn = DEMO / ARCHIVE
+    return path or (drawn if find_parts(drawn) and not find_parts(ARCHIVE) else ARCHIVE)
 
 
-def join_metadata(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the archive of all parts says of itself; ValueError where they aren't of one whole."""
-    first = parts[0]
-    for key in ("task", "image_size", "dataset_sha256", "seed", "split", "background"):
-        if any(part.get(key) != first.get(key) for part in parts):
-            raise ValueError(f"its parts differ in {key}: they are of different runs")
-    joined = {key: value for key, value in first.items() if key not in ("part", "left_out_here")}
-    joined["fields"] = add(part["fields"] for part in parts)
-    joined["boxes"] = add(part["boxes"] for part in parts)
-    joined["counts"] = {
-        split: add(part["counts"][split] for part in parts) for split in first["counts"]
-    }
-    for key in ("field_sha256", "field_look"):
-        joined[key] = {
-            split: {n: v for part in parts for n, v in part.get(key, {}).get(split, {}).items()}
-            for split in first.get(key, {})
-        }
-    if "folds" in first:
-        joined["folds"] = {name: fold for part in parts for name, fold in part["folds"].items()}
-    everywhere = Counter(first["left_out"])
-    everywhere.subtract(first.get("left_out_here", {}))
-    here = add(part.get("left_out_here", {}) for part in parts)
-    joined["left_out"] = {k: n for k, n in add([dict(everywhere), here]).items() if n}
-    return joined
-
-
-def add(counts: Any) -> dict[str, int]:
-    """Counts by name, summed up."""
-    total: dict[str, int] = {}
-    for of_part in counts:
-        for name, n in of_part.items():
-            total[name] = total.get(name, 0) + n
-    return total
+def place(name: str, demonstration: bool) -> Path:
+    """Where what comes of an archive belongs unless told: apart, if its cells are drawn."""
+    return DEMO / name if demonstration else Path(name)

@@ -16,9 +16,7 @@ import numpy as np
 # What unpacks to more bytes than so many times its own isn't ours: drawn cells reach a tenth of it.
 MOST_RATIO = 100
 SMALL = 64 << 20  # bytes that may be unpacked whatever the ratio
-SIZES = (8, 1024)  # pixels along a crop
 MOST_CLASSES, LONGEST_NAME = 1000, 4096
-TASKS = ("binary", "multiclass")
 
 
 def check_members(archive: BinaryIO) -> None:
@@ -47,26 +45,6 @@ def read_header(array: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.
     if read is None:
         raise ValueError(f"{name} is of another version of NumPy's format")
     return read(array, max_header_size=10_000)
-
-
-def check_metadata(metadata: Any, classes: Any, wanted: Sequence[str]) -> None:
-    """The keys that every reader relies on."""
-    if not isinstance(metadata, dict):
-        raise ValueError("its metadata are no JSON object")
-    for key, kind in (("image_size", int), ("task", str), ("dataset_sha256", str),
-                      ("field_sha256", dict), ("counts", dict)):  # fmt: skip
-        if not isinstance(metadata.get(key), kind):
-            raise ValueError(f"its metadata lack {key}, or it is of another type")
-    low, high = SIZES
-    if not low <= metadata["image_size"] <= high:
-        raise ValueError(f"crops of {metadata['image_size']} pixels; {low} to {high} are known")
-    if metadata["task"] not in TASKS:
-        raise ValueError(f"an unknown task, {metadata['task'][:40]!r}")
-    for name in wanted:
-        digests = metadata["field_sha256"].get(name)
-        if not isinstance(digests, dict) or not all(isinstance(d, str) for d in digests.values()):
-            raise ValueError(f"its metadata lack the digests of the {name} fields")
-    check_names(classes)
 
 
 def check_names(classes: Any) -> None:

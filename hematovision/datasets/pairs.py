@@ -11,7 +11,7 @@ from hematovision.annotations.class_names import Names, read_names
 from hematovision.annotations.reading import SUFFIXES, read_annotations
 from hematovision.annotations.yolo import SUFFIX as YOLO
 from hematovision.annotations.yolo import read_yolo
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.labels import find_name
 from hematovision.datasets.dataset import Dataset, Noted
 from hematovision.datasets.findings import Example, Findings

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import FieldSplit
+from hematovision.archive.contents import FieldSplit
 from hematovision.cells.cells import Cells, match
 from hematovision.networks.detector import Detector
 from hematovision.program.console import progress

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hematovision.archive.contents import Archive, Split
 from hematovision.archive.folds import FOLDER
-from hematovision.archive.loading import Archive, Split
 from hematovision.evaluation.field_scores import FieldAnswers, ask_fields
 from hematovision.evaluation.matching import MergedClassifier, match_archive
 from hematovision.evaluation.measure import Answers, ask
@@ -26,12 +26,12 @@ def find_folds(folder: Path, archive: Archive, names: np.ndarray) -> tuple[list[
     """The models beside that in `folder`, and which of them hasn't learnt from each of the fields
     (n,): the first that hasn't, where the model that is kept has. No models where there is a field
     that each has learnt from, or none that the kept one has."""
-    digests = archive.metadata["field_sha256"]["test"]
-    kept = set(read_card(folder)["training_fields"])
+    digests = archive.metadata.field_sha256["test"]
+    kept = set(read_card(folder).training_fields)
     models = sorted(path.parent for path in folder.glob(f"{FOLDER}*/*.json"))
     if not models or not all(digest in kept for digest in digests.values()):
         return [], np.zeros(0, int)
-    learnt = [set(read_card(model)["training_fields"]) for model in models]
+    learnt = [set(read_card(model).training_fields) for model in models]
     unseen = np.array([[digests[name] not in of for of in learnt] for name in names.tolist()])
     if not unseen.any(axis=1).all():
         return [], np.zeros(0, int)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Archive, FieldSplit, Split
+from hematovision.archive.contents import Archive, FieldSplit, Split
 from hematovision.cells.labels import find_name, fold, is_rbc, tell_counts
 from hematovision.cells.taxonomy import find_parent, is_a
 from hematovision.networks.classifier import Classifier
@@ -131,7 +131,7 @@ def match_archive(
     if merged or match.classes != classifier.classes:
         shared = ", ".join(match.classes)
         notices.append(f"scored in the classes that archive and model share: {shared}")
-    if archive.metadata["image_size"] != classifier.image_size:
+    if archive.metadata.image_size != classifier.image_size:
         notices.append(f"crops cut anew at {classifier.image_size} pixels, the model's size")
         test = test._replace(X=cut_anew(test, archive.fields["test"], classifier.image_size))
     return merge(classifier, match), test, y, notices

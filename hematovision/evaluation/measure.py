@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import lift, lift_probabilities

@@ -11,23 +11,26 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from hematovision.archive.loading import FieldSplit, Split
+from hematovision.archive.contents import FieldSplit, Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.drawing import draw_cells
 from hematovision.evaluation.field_scores import FieldAnswers
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.plots import format_percent, plot_all
+from hematovision.networks.card import Card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.explain import occlude, paint_heat
 from hematovision.pictures.images import write_image
 from hematovision.program.console import progress
 from hematovision.program.files import write_csv, write_text
+from hematovision.program.records import write_record
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # What the page shows, so that it stays below some 8 MB however bad the model or large the dataset.
 MOST_WRONG, MOST_DOUBTFUL, MOST_FIELDS, MOST_EXPLAINED = 400, 24, 80, 6
 MOST_FIELDS_DRAWN = 6
 FIELD_WIDTH = 640  # pixels
+UNSHOWN = ("training_fields", "training_looks")  # of the model card: a line for each field
 
 
 def pick_listed(
@@ -195,7 +198,7 @@ def pick_shown(
 def write_report(
     options: Any,
     metrics: dict[str, Any],
-    card: dict[str, Any],
+    card: Card,
     split: Split,
     y: np.ndarray,
     answers: Answers,
@@ -214,7 +217,7 @@ def write_report(
     page = render_page(
         options=options,
         metrics=metrics,
-        card={k: v for k, v in card.items() if k not in ("training_fields", "training_looks")},
+        card={k: v for k, v in write_record(card).items() if k not in UNSHOWN},
         pictures={name: embed(path) for name, path in plots.items()},
         wrong=[rows[i] | {"picture": embed(split.X[i])} for i in shown.wrong],
         doubtful=[rows[i] | {"picture": embed(split.X[i])} for i in shown.doubtful],

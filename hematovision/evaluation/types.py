@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.cells.taxonomy import IMMATURE, find_parent
 from hematovision.networks.differential import wilson
 

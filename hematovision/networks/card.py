@@ -8,89 +8,99 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from hematovision.program.console import UserError, first_line
-from hematovision.program.files import HERE, read_file
+from hematovision.program.files import HERE, read_file, write_text
+from hematovision.program.records import read_record, within, write_record
 
 NAME = "hematovision"
 PRETRAINED = HERE / "data" / "pretrained"
 KIND_THRESHOLD = 0.5  # share of its parent's probability from which a kind is named
+MOST_NAMES = 1000  # classes
 HOW_TO_TRAIN = "train one with train_model.py"
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class FieldCard:
+    """What a card says of the network for whole fields."""
+
+    labels: list[str]  # what is found, in the order of its outputs
+    seal: str | None = None
+    typical_side: dict[str, float] = within(0.01, 100)  # of each label, in parts of a red cell's
+    thresholds: dict[str, float] = within(0, 1)  # probability from which a cell is counted
+    cell: float | None = None  # pixels across a red cell, at the scale it looks at
+    epochs: int | None = None
+    cells_without_a_box: int | None = None  # that it learnt as cells all the same
+
+    def __post_init__(self) -> None:
+        check_names("labels", self.labels)
+        for key in ("thresholds", "typical_side"):
+            if missing := [name for name in self.labels if name not in getattr(self, key)]:
+                raise ValueError(f"{key}: lacks {missing[0]:.40}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model is, what it was made of, and how it did on held-out crops."""
+
+    classes: list[str]
+    image_size: int = within(8, 1024)  # pixels along a crop
+    task: Literal["binary", "multiclass"]
+    temperature: float = 1.0  # divides the logits
+    threshold: float | None = within(0, 1)  # of RBC's probability, in the binary task
+    kind_threshold: float = within(0, 1, KIND_THRESHOLD)
+    novelty_threshold: float  # above it, a picture is unlike any cell
+    export_difference: float | None = None  # largest, of a probability between Keras and LiteRT
+    validation: dict[str, float] = field(default_factory=dict)  # figures on held-out crops
+    seal: str | None = None
+    leaves: list[str] | None = None  # what the network tells apart, where these aren't the classes
+    weights: str = ""  # in words, where they came from
+    notices: list[str] = field(default_factory=list)
+    demonstration: bool = False  # it has learnt from drawn cells
+    epochs: int | None = None
+    seed: int | None = None
+    archive_sha256: str = ""
+    dataset_sha256: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # crops by split and class
+    seconds: dict[str, float] = field(default_factory=dict)  # by phase
+    versions: dict[str, str] = field(default_factory=dict)
+    training_fields: list[str]  # SHA-256 of each field that it has learnt from
+    training_looks: list[str] = field(default_factory=list)  # how these look (`pictures.twins`)
+    fields: FieldCard | None = None  # None: it can't find cells in whole fields
+
+    def __post_init__(self) -> None:
+        check_names("classes", self.classes)
+        if self.threshold is not None and self.classes != ["Other", "RBC"]:
+            raise ValueError("a threshold of red cells wants the classes Other and RBC")
+
+
+def check_names(key: str, names: Sequence[str]) -> None:
+    """ValueError where names aren't some, each another."""
+    if not names or len(set(names)) < len(names) or len(names) > MOST_NAMES:
+        raise ValueError(f"{key}: none, a name twice, or over {MOST_NAMES}")
+
+
+def read_card(folder: Path) -> Card:
     """The model card of `folder`; UserError where it is missing or no card."""
     path = folder / f"{NAME}.json"
     if not path.exists():
         raise UserError(f"{path}: No such file or directory; {HOW_TO_TRAIN}")
     try:
-        card = json.loads(read_file(path, "model card").decode("utf-8"))
-        check_card(card)
+        return read_record(Card, json.loads(read_file(path, "model card").decode("utf-8")))
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{folder}: not a HematoVision model ({first_line(error)}); {HOW_TO_TRAIN}"
         ) from None
-    return card
 
 
-def check_card(card: Any) -> None:
-    """ValueError where a card's keys, types or ranges aren't those of a model of ours."""
-    if not isinstance(card, dict):
-        raise ValueError("the card is no object")
-    check_labels(card, "classes")
-    size = card.get("image_size")
-    if not isinstance(size, int) or not 8 <= size <= 1024:
-        raise ValueError(f"image_size {size!r:.40}: wants 8 to 1024")
-    check_number(card, "novelty_threshold", -math.inf, math.inf)
-    if "threshold" not in card:
-        raise ValueError("it lacks threshold")
-    for key in ("threshold", "kind_threshold"):
-        if card.get(key) is not None:
-            check_number(card, key, 0, 1)
-    if card.get("threshold") is not None and card["classes"] != ["Other", "RBC"]:
-        raise ValueError("a threshold of red cells wants the classes Other and RBC")
-    for key in ("training_fields", "training_looks"):
-        listed = card.get(key, [])
-        if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-            raise ValueError(f"{key}: no list of digests")
-    if "training_fields" not in card:
-        raise ValueError("it lacks training_fields")
-    if "fields" in card:
-        check_fields_card(card["fields"])
-
-
-def check_fields_card(fields: Any) -> None:
-    """The same of what a card says of the network for whole fields."""
-    if not isinstance(fields, dict):
-        raise ValueError("fields: no object")
-    check_labels(fields, "labels")
-    for key, low, high in (("thresholds", 0, 1), ("typical_side", 0.01, 100)):
-        values = fields.get(key)
-        if not isinstance(values, dict):
-            raise ValueError(f"{key}: no object")
-        for label in fields["labels"]:
-            check_number(values, label, low, high)
-
-
-def check_labels(card: dict[str, Any], key: str) -> None:
-    names = card.get(key)
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"{key}: no list of names")
-    if len(set(names)) < len(names) or len(names) > 1000:
-        raise ValueError(f"{key}: a name is there twice, or there are over 1000")
-
-
-def check_number(card: dict[str, Any], key: str, low: float, high: float) -> None:
-    value = card.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key} {value!r:.40}: no number")
-    if not low <= value <= high:
-        raise ValueError(f"{key} {value}: wants {low} to {high}")
+def write_card(folder: Path, card: Card) -> None:
+    """Write the card of a model, whole or not at all."""
+    write_text(folder / f"{NAME}.json", json.dumps(write_record(card), indent=2) + "\n")
 
 
 def seal(network: bytes, names: Sequence[str]) -> str:
@@ -104,9 +114,9 @@ def check_seal(network: bytes, names: Sequence[str], sealed: str | None) -> None
         raise ValueError("card and network belong to different models, or one was changed")
 
 
-def warn_of_demonstration(card: dict[str, Any]) -> str:
+def warn_of_demonstration(card: Card) -> str:
     """What to say of a model that was trained on drawn cells; nothing of any other."""
-    if not card.get("demonstration"):
+    if not card.demonstration:
         return ""
     return "warning: this model has learnt from drawn cells: a demonstration, not for real smears"
 
@@ -116,7 +126,7 @@ def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Pa
     notice."""
     if folder is not None:
         return folder, ""
-    if (trained / "hematovision.json").is_file():
+    if (trained / f"{NAME}.json").is_file():
         return trained, f"using the model trained here: {trained}"
     return PRETRAINED, f"using the bundled model: {PRETRAINED}"
 

@@ -18,6 +18,7 @@ from hematovision.networks.card import (
     HOW_TO_TRAIN,
     KIND_THRESHOLD,
     NAME,
+    Card,
     check_seal,
     read_card,
 )
@@ -76,14 +77,14 @@ def settle_kinds(
 class Classifier:
     """The exported model and its card: crops in, answers out, without TensorFlow."""
 
-    def __init__(self, model: bytes, card: dict[str, Any]) -> None:
+    def __init__(self, model: bytes, card: Card) -> None:
         self.card = card
-        self.classes: list[str] = card["classes"]
-        self.image_size: int = card["image_size"]
-        self.threshold: float | None = card["threshold"]
-        self.kind_threshold: float = card.get("kind_threshold", KIND_THRESHOLD)
-        self.novelty_threshold: float = card["novelty_threshold"]
-        check_seal(model, self.classes, card.get("seal"))
+        self.classes = card.classes
+        self.image_size = card.image_size
+        self.threshold = card.threshold
+        self.kind_threshold = card.kind_threshold
+        self.novelty_threshold = card.novelty_threshold
+        check_seal(model, self.classes, card.seal)
         self._network = ThreadedNetwork(model)
         size, shapes = self.image_size, [(1, len(self.classes)), (1,)]
         if self._network.input_shape != (1, size, size, 3) or self._network.output_shapes != shapes:

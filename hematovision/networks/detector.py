@@ -11,14 +11,14 @@ and what was found twice, under two labels or where tiles meet, becomes one cell
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from hematovision.cells.cells import LARGE, SMALL, Cells, sides
 from hematovision.cells.labels import is_rbc
-from hematovision.networks.card import check_seal
+from hematovision.networks.card import Card, FieldCard, check_seal
 from hematovision.networks.litert import Network
 from hematovision.networks.scale import (
     Scale,
@@ -122,26 +122,26 @@ def find_doubles(
 class Detector:
     """The exported network and its card: a field in, its cells out, without TensorFlow."""
 
-    def __init__(self, model: bytes, card: dict[str, Any], threads: int = 1) -> None:
-        self.labels: list[str] = card["labels"]
-        self.thresholds = np.array([card["thresholds"][label] for label in self.labels])
-        self.typical = np.array([card["typical_side"][label] for label in self.labels])
+    def __init__(self, model: bytes, card: FieldCard, threads: int = 1) -> None:
+        self.labels = card.labels
+        self.thresholds = np.array([card.thresholds[label] for label in self.labels])
+        self.typical = np.array([card.typical_side[label] for label in self.labels])
         red = np.array([is_rbc(label) for label in self.labels])
         self.red = red if red.any() else self.typical > SMALL
-        check_seal(model, self.labels, card.get("seal"))
+        check_seal(model, self.labels, card.seal)
         self._network = Network(model, threads)
         if self._network.output_shapes[0][-1] != len(self.labels) + 4:
             raise ValueError("network and card belong to different models")
 
     @classmethod
-    def load(cls, folder: Path, card: dict[str, Any], threads: int = 1) -> Detector:
+    def load(cls, folder: Path, card: Card, threads: int = 1) -> Detector:
         """Read the network from `folder`; UserError where it is missing or damaged."""
         path = folder / f"{NAME}.tflite"
         hint = "train with train_model.py and --field-epochs above 0, or use the bundled model"
-        if "fields" not in card or not path.is_file():
+        if card.fields is None or not path.is_file():
             raise UserError(f"{folder}: this model can't find cells in whole fields; {hint}")
         try:
-            return cls(read_file(path, "model"), card["fields"], threads)
+            return cls(read_file(path, "model"), card.fields, threads)
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise UserError(f"{path}: not a network for fields ({error}); {hint}") from None
 

@@ -18,7 +18,7 @@ import json
 import posixpath
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,11 @@ from hematovision.cells import taxonomy
 from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, lineage
 from hematovision.networks import classifier, detector, differential, litert, scale, tiles
-from hematovision.networks.card import KIND_THRESHOLD, NAME, choose_model, read_card
+from hematovision.networks.card import NAME, Card, FieldCard, choose_model, read_card
 from hematovision.pictures import frame, images, light
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.files import HERE, write_text
+from hematovision.program.records import write_record
 
 PAGE = Path(__file__).parent
 LITERT = PAGE / "litert"
@@ -157,9 +158,9 @@ def write_policy(script: str, style: str) -> str:
     )
 
 
-def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
+def describe_model(card: Card, of_fields: FieldCard, networks: Sequence[bytes]) -> str:
     """What the page knows of its model, as JSON."""
-    labels, classes = card["fields"]["labels"], card["classes"]
+    labels, classes = of_fields.labels, card.classes
     colours = {k: f"#{bytes(rgb).hex()}" for k, rgb in choose_colours(labels).items()}
     page = {
         "id": hashlib.sha256(b"".join(networks)).hexdigest()[:12],
@@ -167,12 +168,13 @@ def describe_model(card: Mapping[str, Any], networks: Sequence[bytes]) -> str:
         "classes": classes,
         "types": differential.list_types(classes, labels),
         "kinds": {k: list(lineage(k))[1:] for k in classes},
-        "thresholds": card["fields"]["thresholds"],
+        "thresholds": of_fields.thresholds,
         "colours": colours,
     }
-    kept = {key: card[key] for key in KEPT}
+    told = write_record(card)
+    kept = {key: told[key] for key in KEPT}
     kept["parents"] = [find_parent(k, classes) for k in classes]
-    kept["kind_threshold"] = card.get("kind_threshold", KIND_THRESHOLD)
+    kept["kind_threshold"] = card.kind_threshold
     about = {"page": page, "card": kept, "litert": litert_version()}
     return json.dumps(about).replace("<", "\\u003c")
 
@@ -181,12 +183,11 @@ def make_page(folder: Path) -> str:
     """The page of the model in a folder; UserError where it can't find cells in fields."""
     card = read_card(folder)
     files = [folder / f"{name}.tflite" for name in (detector.NAME, NAME)]
-    for path in files:
-        if "fields" not in card or not path.is_file():
-            raise UserError(
-                f"{folder}: this model can't find cells in whole fields; "
-                "train with train_model.py and --field-epochs above 0, or use the bundled model"
-            )
+    if card.fields is None or not all(path.is_file() for path in files):
+        raise UserError(
+            f"{folder}: this model can't find cells in whole fields; "
+            "train with train_model.py and --field-epochs above 0, or use the bundled model"
+        )
     fields, crops = (path.read_bytes() for path in files)
     script = enclose(bundle("ui/main"))
     worker = litert_script() + enclose(bundle("engine/worker"))
@@ -194,7 +195,7 @@ def make_page(folder: Path) -> str:
     parts = {
         "policy": write_policy(script, style),
         "style": style,
-        "about": describe_model(card, (fields, crops)),
+        "about": describe_model(card, card.fields, (fields, crops)),
         "fields": pack(fields),
         "crops": pack(crops),
         "wasm": pack(read_litert(f"{WASM}.wasm.gz")),

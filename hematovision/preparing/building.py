@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import Segment
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import BACKGROUND, Segment
 from hematovision.cells.labels import is_rbc, tell_counts
 from hematovision.datasets.field import Field

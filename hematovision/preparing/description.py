@@ -6,9 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS, Metadata, Task
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Findings
 
@@ -16,7 +16,7 @@ from hematovision.datasets.findings import Findings
 class Whole(NamedTuple):
     """What holds of an archive whether it is one file or a part of several."""
 
-    task: str
+    task: Task
     image_size: int
     seed: int
     background: float
@@ -48,52 +48,50 @@ def describe(
     named: Mapping[str, Counter[str]],
     classes: Sequence[str],
     findings: Findings,
-) -> dict[str, Any]:
+) -> Metadata:
     """The metadata: what an archive of these fields was made of, and what was left out.
 
     `named`: how often each class comes in each split.
     """
     by_split = {s: [f for f in fields if f.is_in(s)] for s in SPLITS}
-    return {
-        "task": whole.task,
-        "image_size": whole.image_size,
-        "seed": whole.seed,
-        "split": " and ".join(dict.fromkeys(whole.ways.values())),
-        "split_by_lab": dict(whole.ways),
-        "folds": {f.name: f.fold for f in by_split["train"] if f.fold is not None},
-        "background": whole.background,
-        "fields": {s: len(by_split[s]) for s in SPLITS},
-        "boxes": dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
-        "counts": {s: {k: named[s][k] for k in classes} for s in SPLITS},
-        "left_out": findings.of("left out"),
-        "put_right": findings.of("put right"),
-        "complete": whole.complete,
-        "demonstration": whole.demonstration,
-        "dataset_sha256": whole.dataset_sha256,
-        "field_sha256": {s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
-        "field_look": {s: {f.name: f.look for f in by_split[s]} for s in SPLITS},
-    }
+    return Metadata(
+        task=whole.task,
+        image_size=whole.image_size,
+        seed=whole.seed,
+        split=" and ".join(dict.fromkeys(whole.ways.values())),
+        split_by_lab=dict(whole.ways),
+        folds={f.name: f.fold for f in by_split["train"] if f.fold is not None},
+        background=whole.background,
+        fields={s: len(by_split[s]) for s in SPLITS},
+        boxes=dict(sorted(Counter(s.label for f in fields for s in f.segments).items())),
+        counts={s: {k: named[s][k] for k in classes} for s in SPLITS},
+        left_out=findings.of("left out"),
+        put_right=findings.of("put right"),
+        complete=whole.complete,
+        demonstration=whole.demonstration,
+        dataset_sha256=whole.dataset_sha256,
+        field_sha256={s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
+        field_look={s: {f.name: f.look for f in by_split[s]} for s in SPLITS},
+    )
 
 
-def summarise(
-    metadata: Mapping[str, Any], findings: Findings, files: Sequence[Path], seconds: float
-) -> str:
+def summarise(metadata: Metadata, findings: Findings, files: Sequence[Path], seconds: float) -> str:
     """The closing lines on the terminal: what was read, what left out and why, what came of it."""
-    counts = metadata["counts"]
+    counts = metadata.counts
     classes = list(counts["train"])
-    width = max(len(s) for s in (*classes, *metadata["boxes"], "fields")) + 2
+    width = max(len(s) for s in (*classes, *metadata.boxes, "fields")) + 2
     lines = [
-        f"{len(metadata['folds']) or sum(metadata['fields'].values())} fields, "
-        + ", ".join(f"{n} {label}" for label, n in metadata["boxes"].items())
-        + f" boxes ({metadata['split']} split, {metadata['task']})"
+        f"{len(metadata.folds) or sum(metadata.fields.values())} fields, "
+        + ", ".join(f"{n} {label}" for label, n in metadata.boxes.items())
+        + f" boxes ({metadata.split} split, {metadata.task})"
     ]
     lines += [f"  {line}" for line in findings.lines("left out", "put right")]
     lines.append("".ljust(width) + "".join(s.rjust(8) for s in SPLITS))
     for name in ("fields", *classes):
-        row = [metadata["fields"][s] if name == "fields" else counts[s][name] for s in SPLITS]
+        row = [metadata.fields[s] if name == "fields" else counts[s][name] for s in SPLITS]
         lines.append(name.ljust(width) + "".join(str(n).rjust(8) for n in row))
-    if metadata["folds"]:
-        dealt = sorted(Counter(metadata["folds"].values()).values())
+    if metadata.folds:
+        dealt = sorted(Counter(metadata.folds.values()).values())
         lines.append(
             f"few fields: all are trained on, and tested in {len(dealt)} folds of "
             f"{', '.join(map(str, dealt))}, each by a model that hasn't seen it"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hematovision.archive.folds import LEAST, MOST, deal_folds
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.twins import find_twins, link

@@ -6,22 +6,22 @@ fields it was trained on.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from hematovision.archive.folds import FOLDER, read_folds
-from hematovision.networks.card import NAME, seal
+from hematovision.archive.folds import FOLDER
+from hematovision.archive.metadata import Metadata
+from hematovision.networks.card import NAME, Card, seal, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.program.files import write_bytes, write_text
+from hematovision.program.files import write_bytes
 from hematovision.training.plan import Learnt
 from hematovision.training.start import KnownModel
 
 
 def write_fold_models(
-    folder: Path, learnt: Mapping[str, Learnt], card: dict[str, Any], metadata: dict[str, Any],
+    folder: Path, learnt: Mapping[str, Learnt], card: Card, metadata: Metadata,
     model: KnownModel | None,
 ) -> None:  # fmt: skip
     """Write the model of each fold below `folder`, and remove those of an earlier run.
@@ -32,20 +32,20 @@ def write_fold_models(
     for old in folder.glob(f"{FOLDER}*"):
         if (old / f"{NAME}.json").is_file():
             shutil.rmtree(old)
-    folds, digests = read_folds(metadata), metadata["field_sha256"]["train"]
-    before = model.card if model else {}
+    folds, digests = metadata.folds, metadata.field_sha256["train"]
     for fold, exported in enumerate(learnt[NAME].folds):
         own = {digests[name] for name, k in folds.items() if k != fold}
-        told = card | {
-            "seal": seal(exported, card["classes"]),
-            "training_fields": sorted(own.union(before.get("training_fields", []))),
-            "training_looks": before.get("training_looks", []),
-        }
+        told = replace(
+            card,
+            seal=seal(exported, card.classes),
+            training_fields=sorted(own.union(model.card.training_fields if model else ())),
+            training_looks=model.card.training_looks if model else [],
+        )
         if FIELDS_NAME in learnt:
             of_fields = learnt[FIELDS_NAME]
-            sealed = seal(of_fields.folds[fold], of_fields.card["labels"])
-            told["fields"] = of_fields.card | {"seal": sealed}
+            sealed = seal(of_fields.folds[fold], of_fields.card.labels)
+            told = replace(told, fields=replace(of_fields.card, seal=sealed))
         home = folder / f"{FOLDER}{fold}"
         for name, of in learnt.items():
             write_bytes(home / f"{name}.tflite", of.folds[fold])
-        write_text(home / f"{NAME}.json", json.dumps(told, indent=2) + "\n")
+        write_card(home, told)

@@ -51,7 +51,7 @@ class Learnt:
 
     network: keras.Model  # whole, as it is saved
     exported: bytes  # its .tflite
-    card: dict[str, Any]  # what the model card says of it
+    card: Any  # what the model card says of it: a FieldCard, or the keywords of a Card
     history: list[Row]
     folds: list[bytes]  # the .tflite of each fold
 

@@ -12,18 +12,21 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Archive, find_seen_fields, find_seen_twins
+from hematovision.archive.contents import Archive
+from hematovision.archive.metadata import Metadata
 from hematovision.cells.taxonomy import list_members
-from hematovision.networks.card import NAME, PRETRAINED, read_card
+from hematovision.networks.card import NAME, PRETRAINED, Card, FieldCard, read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.networks.detector import Detector
 from hematovision.networks.litert import read_weights
+from hematovision.networks.seen import find_seen_fields, find_seen_twins
 from hematovision.program.console import UserError, first_line
 from hematovision.program.files import read_file
 from hematovision.training.backbone import build_backbone, build_bare
@@ -44,7 +47,7 @@ class KnownModel(NamedTuple):
     """A trained model, as far as its exported files tell."""
 
     name: str  # in words, for the screen and the next card
-    card: dict[str, Any]
+    card: Card
     leaves: list[str]  # what the network for crops tells apart
     crops: Weights
     fields: Weights | None  # None: it can't find cells in whole fields
@@ -55,12 +58,19 @@ class KnownModel(NamedTuple):
     @property
     def temperature(self) -> float:
         """What the logits of its export are divided by already."""
-        return float(self.card.get("temperature", 1.0))
+        return float(self.card.temperature)
 
     @property
     def labels(self) -> list[str]:
         """What its network for fields finds."""
-        return self.card["fields"]["labels"] if self.fields else []
+        return self.of_fields.labels if self.fields else []
+
+    @property
+    def of_fields(self) -> FieldCard:
+        """What its card says of its network for fields; LookupError where it has none."""
+        if self.card.fields is None:
+            raise LookupError(f"{self.name} can't find cells in whole fields")
+        return self.card.fields
 
 
 class Start(NamedTuple):
@@ -71,7 +81,7 @@ class Start(NamedTuple):
     notices: list[str]  # for the screen and the card
 
 
-def choose_start(weights: str, metadata: dict[str, Any]) -> Start:
+def choose_start(weights: str, metadata: Metadata) -> Start:
     """What --weights stands for on an archive.
 
     `auto` is the bundled model, unless a held-out field of the archive, or a twin of one, was among
@@ -101,7 +111,7 @@ def choose_start(weights: str, metadata: dict[str, Any]) -> Start:
     return Start("", model, notices)
 
 
-def list_seen(metadata: dict[str, Any], card: dict[str, Any]) -> list[str]:
+def list_seen(metadata: Metadata, card: Card) -> list[str]:
     """Held-out fields that a model was trained on, then those whose twins it was."""
     return find_seen_fields(metadata, card) + find_seen_twins(metadata, card)
 
@@ -110,8 +120,8 @@ def load_model(folder: Path) -> KnownModel:
     """The trained model in `folder`; UserError where it is none, or damaged."""
     card = read_card(folder)
     classifier = Classifier.load(folder)  # checks that card and network belong together
-    leaves = card.get("leaves", card["classes"])
-    with_fields = "fields" in card
+    leaves = card.leaves or card.classes
+    with_fields = card.fields is not None
     if with_fields:
         Detector.load(folder, card)
     try:
@@ -135,10 +145,10 @@ def load_model(folder: Path) -> KnownModel:
 def take_in(archive: Archive, model: KnownModel | None) -> Archive:
     """The archive with the classes that a model knows beside its own: what isn't shown here needn't
     be lost. In the binary task there is nothing to take in."""
-    if model is None or archive.metadata["task"] == "binary":
+    if model is None or archive.metadata.task == "binary":
         return archive
-    binary = model.card["task"] == "binary"
-    known = model.leaves if binary else model.card["classes"]
+    binary = model.card.task == "binary"
+    known = model.leaves if binary else model.card.classes
     classes = sorted({*archive.classes, *known})
     home = np.array([classes.index(name) for name in archive.classes])
     splits = {name: split._replace(y=home[split.y]) for name, split in archive.splits.items()}
@@ -147,7 +157,7 @@ def take_in(archive: Archive, model: KnownModel | None) -> Archive:
 
 def tell_labels(labels: Sequence[str], model: KnownModel) -> str:
     """How the labels of an archive and what a model knows meet, in a line."""
-    known = {name.casefold() for name in (*model.leaves, *model.card["classes"])}
+    known = {name.casefold() for name in (*model.leaves, *model.card.classes)}
     covers = list_members(list(labels), model.leaves).any(axis=1)
     same = [a for a, c in zip(labels, covers, strict=True) if c or a.casefold() in known]
     new = [name for name in labels if name not in same]
@@ -176,7 +186,7 @@ def start_backbone(start: Start, crops: np.ndarray) -> tuple[keras.Model, str]:
         return build_backbone(start.weights, crops)
     backbone = build_bare(crops.shape[1:])
     fill(backbone.layers, start.model.crops, start.model.name)
-    seal = start.model.card.get("seal") or "none"
+    seal = start.model.card.seal or "none"
     return backbone, f"{start.model.name}, seal {seal[:16]}"
 
 
@@ -218,13 +228,16 @@ def hold_against(built: np.ndarray, answered: np.ndarray, name: str) -> None:
         )
 
 
-def join_origin(card: dict[str, Any], start: Start, looks: Sequence[str]) -> dict[str, Any]:
+def join_origin(card: Card, start: Start) -> Card:
     """The card of a trained model with what it has from the one it went on from: fields that were
     learnt from, their looks, notices, and whether cells were drawn."""
-    of = start.model.card if start.model else {}
-    return card | {
-        "notices": list(dict.fromkeys([*start.notices, *of.get("notices", [])])),
-        "demonstration": card["demonstration"] or of.get("demonstration", False),
-        "training_fields": sorted({*card["training_fields"], *of.get("training_fields", [])}),
-        "training_looks": sorted({*looks, *of.get("training_looks", [])}),
-    }
+    if start.model is None:
+        return replace(card, notices=list(dict.fromkeys(start.notices)))
+    of = start.model.card
+    return replace(
+        card,
+        notices=list(dict.fromkeys([*start.notices, *of.notices])),
+        demonstration=card.demonstration or of.demonstration,
+        training_fields=sorted({*card.training_fields, *of.training_fields}),
+        training_looks=sorted({*card.training_looks, *of.training_looks}),
+    )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from hematovision.archive.arrays import StoredArray
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.labels import is_rbc
 from hematovision.pictures.images import crop_content, resize, slices, square_crop

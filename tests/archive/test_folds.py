@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import Run, SampleRun, metadata, only_error, read_model_card
 
-from hematovision.archive.folds import deal_folds, list_folds, read_folds
+from hematovision.archive.folds import deal_folds, list_folds
 from hematovision.archive.loading import load_archive
 from hematovision.evaluation.fold_answers import ask_by_fold, find_folds
 from hematovision.networks.classifier import Classifier
@@ -24,11 +23,8 @@ def test_twins_are_in_one_fold_and_folds_are_even() -> None:
     assert folds == deal_folds([0, 1, 1, 2, 3, 4, 5], seed=1)
 
 
-def test_an_archive_that_is_split_has_no_folds_and_nonsense_is_refused() -> None:
-    assert read_folds({}) == {}
+def test_a_field_that_is_dealt_to_no_fold_has_none() -> None:
     assert list_folds(np.array(["a", "b"]), {"a": 2}).tolist() == [2, -1]
-    with pytest.raises(ValueError, match="folds"):
-        read_folds({"folds": {"a": "two"}})
 
 
 def test_five_fields_stand_in_every_split_and_are_dealt_to_folds(
@@ -62,7 +58,7 @@ def test_each_field_is_answered_by_a_network_that_has_not_learnt_it(
 ) -> None:
     """With copies of one network for folds, whose cards alone differ."""
     archive = load_archive(sample_run.archive, ["test"])
-    test, digests = archive.splits["test"], archive.metadata["field_sha256"]["test"]
+    test, digests = archive.splits["test"], archive.metadata.field_sha256["test"]
     names = sorted(digests)
     folder = tmp_path / "model"
     shutil.copytree(sample_run.model, folder)

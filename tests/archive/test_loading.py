@@ -12,7 +12,8 @@ from conftest import SAMPLE, Run, SampleRun, load, only_error
 from drawing import LABELS
 
 from hematovision.annotations.reading import read_annotations
-from hematovision.archive.loading import find_seen_fields, leave_out, load_archive
+from hematovision.archive.contents import leave_out
+from hematovision.archive.loading import load_archive
 from hematovision.pictures.images import scale_pixels
 from hematovision.program.console import UserError
 
@@ -40,7 +41,7 @@ def test_the_archive_comes_back_as_it_was_written(sample_run: SampleRun) -> None
     arrays = load(sample_run.archive)
     assert set(archive.splits) == {"train", "test"}
     assert archive.classes == ["Other", "RBC"]
-    assert archive.metadata["image_size"] == 64
+    assert archive.metadata.image_size == 64
     for name, split in archive.splits.items():
         assert split.X.dtype == np.uint8
         assert (scale_pixels(split.X[:]) == arrays[f"X_{name}"]).all()
@@ -97,8 +98,8 @@ def test_a_laboratory_is_left_out_with_its_crops_fields_and_classes(two_labs: Pa
     for name, split in rest.splits.items():
         assert set(split.lab) == set(rest.fields[name].lab) == {"a"}
         assert [rest.classes[k] for k in split.y] == split.label.tolist()
-        assert rest.metadata["field_sha256"][name].keys() == set(rest.fields[name].name)
-        assert rest.metadata["counts"][name]["RBC"] == (split.label == "RBC").sum()
+        assert rest.metadata.field_sha256[name].keys() == set(rest.fields[name].name)
+        assert rest.metadata.counts[name]["RBC"] == (split.label == "RBC").sum()
         starts, ends = rest.fields[name].start, rest.fields[name].end
         assert (starts < ends).all() and (starts[1:] >= ends[:-1]).all()
         before = {f.name: f for f in whole.fields[name].read(LABELS)}
@@ -106,7 +107,7 @@ def test_a_laboratory_is_left_out_with_its_crops_fields_and_classes(two_labs: Pa
             assert bytes(field.data) == bytes(before[field.name].data)
             assert (field.box == before[field.name].box).all()
             assert (field.label == before[field.name].label).all()
-    assert rest.metadata["field_sha256"]["test"] == whole.metadata["field_sha256"]["test"]
+    assert rest.metadata.field_sha256["test"] == whole.metadata.field_sha256["test"]
 
 
 @pytest.mark.parametrize("labs", [["c"], ["a", "b"], ["a", ""]])
@@ -115,14 +116,6 @@ def test_a_laboratory_that_is_not_there_can_not_be_left_out(
 ) -> None:
     with pytest.raises(UserError, match="--leave-out"):
         leave_out(load_archive(two_labs, ["train", "val"]), labs)
-
-
-def test_find_seen_fields_looks_at_held_out_fields_only() -> None:
-    digests = {"train": {"a.png": "1"}, "val": {"b.png": "2", "c.png": "3"}, "test": {"d.png": "4"}}
-    card = {"training_fields": ["1", "3", "4", "9"]}
-    assert sorted(find_seen_fields({"field_sha256": digests}, card)) == ["c.png", "d.png"]
-    card = {"training_fields": ["1", "9"]}
-    assert find_seen_fields({"field_sha256": digests}, card) == []
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ import pytest
 from conftest import Run, files_below, load, metadata, only_error
 
 import hematovision.datasets.reading
-from hematovision.archive.arrays import StoredArray
-from hematovision.archive.joining import JoinedArray, find_own
-from hematovision.archive.loading import SPLITS, load_archive
+from hematovision.archive.arrays import JoinedArray, StoredArray
+from hematovision.archive.joining import find_own
+from hematovision.archive.loading import load_archive
+from hematovision.archive.metadata import SPLITS
 from hematovision.archive.parts import find_parts
 from hematovision.datasets.field import Field, Mask
 from hematovision.preparing.splits import deal_parts
@@ -105,7 +106,7 @@ def test_parts_together_hold_what_one_archive_holds(
     make(run, root, tmp_path / "many.npz", "--background", 0, "--shards", 2)
     one, many = (load_archive(tmp_path / f"{n}.npz", SPLITS) for n in ("one", "many"))
     told = ("fields", "boxes", "counts", "field_sha256", "field_look", "left_out", "dataset_sha256")
-    assert {k: one.metadata[k] for k in told} == {k: many.metadata[k] for k in told}
+    assert [getattr(one.metadata, k) for k in told] == [getattr(many.metadata, k) for k in told]
     assert one.classes == many.classes
     for split in SPLITS:
         rows = []
@@ -132,8 +133,8 @@ def test_a_part_alone_has_the_bytes_of_that_part_of_the_whole(
     make(run, root, tmp_path / "each" / "a.npz", "--shard", "2/3")
     assert files_below(tmp_path / "each") == whole
     alone = load_archive(tmp_path / "all" / "a-00002-of-00003.npz", SPLITS)
-    assert alone.metadata["part"] == [2, 3]
-    assert sum(alone.metadata["fields"].values()) == 4
+    assert alone.metadata.part == [2, 3]
+    assert sum(alone.metadata.fields.values()) == 4
 
 
 def test_what_was_read_and_written_before_a_cut_is_not_read_or_written_again(
@@ -177,7 +178,7 @@ def test_of_an_index_that_no_longer_holds_nothing_is_taken(
         picture.write_bytes((root / "JPEGImages" / "field3.png").read_bytes())
     make(run, root, path, "--resume", "--shards", 2)
     found = load_archive(path, SPLITS).metadata
-    assert len({d for of in found["field_sha256"].values() for d in of.values()}) == (
+    assert len({d for of in found.field_sha256.values() for d in of.values()}) == (
         6 if how == "damaged" else 5
     )
 

@@ -11,7 +11,6 @@ quarters of an hour, and the rest fifteen minutes; `larger`, only where --only n
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
@@ -20,7 +19,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ import numpy as np
 
 from hematovision.archive.loading import load_archive
 from hematovision.datasets.opening import find_default
-from hematovision.networks.card import NAME, PRETRAINED, read_card
+from hematovision.networks.card import PRETRAINED, read_card, write_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.pictures.images import write_image
@@ -505,8 +504,7 @@ def add_detector(model: Path, target: Path) -> Path:
     """A copy of a model with the bundled one's detector of cells in fields; returns `target`."""
     shutil.copytree(model, target, dirs_exist_ok=True)
     shutil.copy(PRETRAINED / f"{FIELDS_NAME}.tflite", target)
-    card = read_card(model) | {"fields": read_card(PRETRAINED)["fields"]}
-    (target / f"{NAME}.json").write_text(json.dumps(card))
+    write_card(target, replace(read_card(model), fields=read_card(PRETRAINED).fields))
     return target
 
 

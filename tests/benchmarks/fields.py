@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from hematovision.annotations.reading import read_annotations
-from hematovision.archive.loading import FieldSplit, find_starts
+from hematovision.archive.contents import FieldSplit, find_starts
 from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.findings import Example
 from hematovision.datasets.opening import find_default
@@ -64,7 +64,8 @@ def score_folder(
     columns["field_file"] = np.frombuffer(b"".join(f.read() for f in fields), np.uint8)
     unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
     starts = find_starts(columns["field_end"])
-    split = FieldSplit(*(columns[key] for key in FieldSplit.KEYS), unsaid, unsaid, starts)
+    keys = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
+    split = FieldSplit(*(columns[key] for key in keys), unsaid, unsaid, starts)
     answers = ask_fields(detector, split)
     return measure_fields(answers)["labels"]
 

@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from hematovision.archive.loading import Split, load_archive
+from hematovision.archive.contents import Split
+from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
 from hematovision.program.console import command, option, parse_options, quiet_stderr
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         test = load_archive(path, ["test"]).splits["test"]
         answers = {
             "recipe": (recipe.predict(test.X.astype(np.float32) / 255, verbose=0)[:, 1], 0.5),
-            "ours": (ours.predict_proba(test.X)[0][:, 1], ours.card["threshold"]),
+            "ours": (ours.predict_proba(test.X)[0][:, 1], ours.card.threshold),
         }
         for who, (rbc, threshold) in answers.items():
             print(f"{who:7}{describe(name, rbc, threshold, test, name == 'elsewhere')}")

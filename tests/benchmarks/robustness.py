@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import numpy as np
 
-from hematovision.archive.loading import FieldSplit, Split, load_archive
+from hematovision.archive.contents import FieldSplit, Split
+from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
 from hematovision.pictures.images import read_image, square_crop
 from hematovision.program.console import command, option, parse_options

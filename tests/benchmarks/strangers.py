@@ -87,9 +87,9 @@ def choose_there(archive: Path, model: Path) -> dict[str, float]:
     from hematovision.training.fields.thresholds import choose_thresholds
 
     card = read_card(model)
-    if "fields" not in card:
+    if card.fields is None:
         return {}
-    labels = card["fields"]["labels"]
+    labels = card.fields.labels
     fields = prepare_fields(load_archive(archive, ["test"]).fields["test"], labels)
     found = find_held_out((model / f"{NAME}.tflite").read_bytes(), fields, len(labels))
     best = choose_thresholds(found, fields, len(labels))

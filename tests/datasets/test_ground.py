@@ -14,7 +14,7 @@ import pytest
 from conftest import decode_rgb, read_dataset, write_png
 from drawing import PLATELET, RBC
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import Segment
 from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.ground import find_free_area

@@ -11,7 +11,7 @@ import pytest
 from conftest import Run, load, metadata, only_error, read_dataset, write_lists, write_png
 from drawing import BOXES, PLATELET, RBC, WBC, box_xml, draw_field, voc_xml
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import Segment
 from hematovision.datasets.completeness import judge_complete
 from hematovision.datasets.field import Field, Mask

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.evaluation.measure import (
     Answers,
     at_detail,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.evaluation.types import measure_types
 
 CLASSES = ["Erythroblast", "Lymphocyte", "Neutrophil", "RBC", "WBC"]

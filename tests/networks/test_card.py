@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from conftest import Run, only_error
 
-from hematovision.networks.card import PRETRAINED, check_card, check_seal, read_card, seal
+from hematovision.networks.card import (
+    PRETRAINED,
+    Card,
+    check_seal,
+    read_card,
+    seal,
+    write_card,
+)
+from hematovision.program.records import read_record
 
 BUNDLED: dict[str, Any] = json.loads((PRETRAINED / "hematovision.json").read_text())
 FIELDS: dict[str, Any] = BUNDLED["fields"]
@@ -59,7 +67,7 @@ def test_a_card_that_is_none_is_one_error_line(wrong: str, run: Run, tmp_path: P
 @pytest.mark.parametrize("key", ["classes", "image_size", "threshold", "novelty_threshold"])
 def test_what_is_needed_must_be_there(key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        check_card({k: v for k, v in BUNDLED.items() if k != key})
+        read_record(Card, {k: v for k, v in BUNDLED.items() if k != key})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", "{", "[" * 100_000, "\x00"])
@@ -74,18 +82,24 @@ def test_a_named_pipe_for_a_card_does_not_hang(run: Run, tmp_path: Path) -> None
     assert "not a regular file" in only_error(run("predict.py", "x.png", "--model", tmp_path))
 
 
+def test_a_card_is_written_as_it_was_read(tmp_path: Path) -> None:
+    write_card(tmp_path, read_card(PRETRAINED))
+    name = "hematovision.json"
+    assert (tmp_path / name).read_bytes() == (PRETRAINED / name).read_bytes()
+
+
 def test_the_bundled_card_is_sealed_to_its_networks() -> None:
     card = read_card(PRETRAINED)
     for name, part, names in (
-        ("hematovision", card, card["classes"]),
-        ("hematovision_fields", card["fields"], card["fields"]["labels"]),
+        ("hematovision", card, card.classes),
+        ("hematovision_fields", card.fields, card.fields.labels),
     ):
         network = (PRETRAINED / f"{name}.tflite").read_bytes()
-        assert part["seal"] == seal(network, names)
+        assert part.seal == seal(network, names)
         with pytest.raises(ValueError, match="belong"):
-            check_seal(network, names[::-1], part["seal"])
+            check_seal(network, names[::-1], part.seal)
         with pytest.raises(ValueError, match="belong"):
-            check_seal(network[:-1] + b"\0\1", names, part["seal"])
+            check_seal(network[:-1] + b"\0\1", names, part.seal)
 
 
 @pytest.mark.parametrize("field", [False, True])
@@ -93,10 +107,10 @@ def test_classes_in_another_order_are_refused(field: bool, run: Run, tmp_path: P
     shutil.copytree(PRETRAINED, tmp_path / "model")
     card = read_card(PRETRAINED)
     if field:
-        card["fields"]["labels"].reverse()
+        card.fields.labels.reverse()
     else:
-        card["classes"].reverse()
-    (tmp_path / "model" / "hematovision.json").write_text(json.dumps(card))
+        card.classes.reverse()
+    write_card(tmp_path / "model", card)
     options = ("--field", "--model") if field else ("--model",)
     picture = PRETRAINED.parent / "examples" / "red_cell.png"
     assert "belong" in only_error(run("predict.py", picture, *options, tmp_path / "model"))

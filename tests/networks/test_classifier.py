@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import SampleRun
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.networks.classifier import Classifier, decide, settle_kinds
 from hematovision.pictures.images import scale_pixels
 from hematovision.program.console import UserError

@@ -10,7 +10,7 @@ import pytest
 from conftest import Run, metadata, only_error, write_lists
 from drawing import PLATELET, RBC, WBC, box_xml
 
-from hematovision.archive.loading import SPLITS
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import Segment
 from hematovision.preparing.classes import drop_hidden_rbc
 

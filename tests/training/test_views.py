@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.pictures.images import square_crop
 from hematovision.training.crops.strangers import draw_strangers
 from hematovision.training.views import augment, draw_views, recolour

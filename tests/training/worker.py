@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.program.console import UserError, say
 from hematovision.training.backbone import start_tensorflow
 from hematovision.training.crops import fit as crops_fit

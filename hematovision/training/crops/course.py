@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hematovision.archive.contents import Split
 from hematovision.archive.folds import list_folds
-from hematovision.archive.loading import Split
 from hematovision.networks.card import seal
 from hematovision.networks.classifier import ask_network
 from hematovision.networks.litert import ThreadedNetwork

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.program.console import run_ahead
 from hematovision.training.crops.examples import Examples

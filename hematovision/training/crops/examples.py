@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hematovision.archive.loading import Archive, Split
+from hematovision.archive.contents import Archive, Split
 from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import find_leaves, list_members
 
@@ -53,7 +53,7 @@ def pack_examples(archive: Archive, known: Sequence[str] = ()) -> Examples:
         chosen = np.random.default_rng(0).permutation(len(val.y))[:MOST_VALIDATED]
         val = val.pick(np.sort(chosen))
     leaves, members, val_members = encode_annotated(train, val, known)
-    task = archive.metadata["task"]
+    task = archive.metadata.task
     return Examples(
         leaves, train, members, len(train.y), val, val_members, archive.classes, task
     )  # fmt: skip

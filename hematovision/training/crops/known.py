@@ -26,7 +26,7 @@ def check_known(network: CropNetwork, leaves: Sequence[str], model: KnownModel) 
     these differ: then training would go on from something else."""
     from scipy.special import softmax
 
-    size = model.card["image_size"]
+    size = model.card.image_size
     picture = draw_picture(size, size)[np.newaxis]
     if network.lower.input.shape[1] != size:
         backbone, _ = start_backbone(Start("", model, []), picture)
@@ -36,7 +36,7 @@ def check_known(network: CropNetwork, leaves: Sequence[str], model: KnownModel) 
     if len(of_model) < len(model.leaves):  # a parent that its kinds stand for now
         return
     proba = softmax(network.ask(picture)[0][:, of_model] / model.temperature, axis=1)
-    merge = merge_leaves(model.leaves, model.card["classes"], model.card["task"])
+    merge = merge_leaves(model.leaves, model.card.classes, model.card.task)
     proba = proba if merge is None else np.minimum(proba @ merge, 1.0)
     hold_against(proba, model.classifier.predict_proba(picture)[0], model.name)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive.loading import Split
+from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.taxonomy import lift
 from hematovision.networks.card import KIND_THRESHOLD
@@ -70,10 +70,10 @@ def calibrate(
     if examples.task == "binary":
         threshold = choose_threshold(proba[:, 1], viewed.y == 1)
     if model is not None:
-        strange = float(shrink(strange, model.card["novelty_threshold"], is_cell.sum() / 2))
+        strange = float(shrink(strange, model.card.novelty_threshold, is_cell.sum() / 2))
     if model is not None and threshold is not None:
         fewest = np.bincount(y, minlength=2).min()
-        threshold = float(shrink(threshold, model.card["threshold"] or 0.5, fewest))
+        threshold = float(shrink(threshold, model.card.threshold or 0.5, fewest))
     plain = proba[: len(y)]
     predicted = decide(plain, examples.classes, threshold, KIND_THRESHOLD)
     check_learnt(y, lift(predicted, y, examples.classes), len(examples.classes))

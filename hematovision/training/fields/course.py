@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hematovision.archive.contents import FieldSplit
 from hematovision.archive.folds import list_folds
-from hematovision.archive.loading import FieldSplit
 from hematovision.cells.cells import Cells
 from hematovision.cells.labels import is_rbc
-from hematovision.networks.card import seal
+from hematovision.networks.card import FieldCard, seal
 from hematovision.networks.detector import find_in_field, run_network
 from hematovision.networks.litert import Network
 from hematovision.networks.tiles import CELL
@@ -84,13 +84,13 @@ def learn_fields(
     labels = list_labels(splits.train, known)
     sizes = None
     if known:
-        sizes = np.array([known.card["fields"]["typical_side"].get(k, 1.0) for k in labels])
+        sizes = np.array([known.of_fields.typical_side.get(k, 1.0) for k in labels])
     fields = prepare_fields(splits.train.select(splits.own), labels, sizes)
     typical = find_workers().take_chiefs(settle_typical(fields, labels, known))
     network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
     taught = fields
     if known:
-        taught = recall_known(make_run(network), fields, labels, known.card["fields"]["thresholds"])
+        taught = recall_known(make_run(network), fields, labels, known.of_fields.thresholds)
     step, variables = make_step(network, plan.epochs * -(-plan.shown // BATCH), plan.rate)
     red, start = np.array([is_rbc(name) for name in labels]), read_values(variables)
     trainer = Trainer(network, step, variables, start, typical, red, known is not None)
@@ -107,15 +107,15 @@ def learn_fields(
     thresholds = choose_thresholds(found, held_out, len(labels))
     if known or plan.folds:
         thresholds = shrink_thresholds(thresholds, held_out, labels, known)
-    card = {
-        "labels": labels,
-        "seal": seal(exported, labels),
-        "typical_side": dict(zip(labels, typical.tolist(), strict=True)),
-        "thresholds": dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
-        "cell": CELL,
-        "epochs": plan.epochs,
-        "cells_without_a_box": sum(len(f.box) - f.annotated for f in learnt),
-    }
+    card = FieldCard(
+        labels=labels,
+        seal=seal(exported, labels),
+        typical_side=dict(zip(labels, typical.tolist(), strict=True)),
+        thresholds=dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
+        cell=CELL,
+        epochs=plan.epochs,
+        cells_without_a_box=sum(len(f.box) - f.annotated for f in learnt),
+    )
     return Learnt(network, exported, card, history, exports)
 
 
@@ -161,7 +161,7 @@ def shrink_thresholds(
 ) -> np.ndarray:  # fmt: skip
     """The threshold of each label (labels,), the best here, moved towards the known one (else 0.5)
     where few cells were annotated."""
-    known = model.card["fields"]["thresholds"] if model else {}
+    known = model.of_fields.thresholds if model else {}
     start = np.array([known.get(label, 0.5) for label in labels])
     count = np.array([sum(int((f.label == k).sum()) for f in fields) for k in range(len(labels))])
     return shrink(best, start, count)

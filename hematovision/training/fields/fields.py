@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from hematovision.archive.arrays import StoredBytes
-from hematovision.archive.loading import AnnotatedField, FieldSplit
+from hematovision.archive.contents import AnnotatedField, FieldSplit
 from hematovision.cells.cells import Segment, overlap, sides, touches
 from hematovision.cells.labels import is_rbc
 from hematovision.datasets.ground import find_free_area

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hematovision.archive.loading import FieldSplit
+from hematovision.archive.contents import FieldSplit
 from hematovision.cells.cells import overlap
 from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import lineage
@@ -47,7 +47,7 @@ def settle_typical(
     where few are annotated."""
     typical = measure_typical(((f.box, f.label, f.lab, f.cell_px) for f in fields), len(labels))
     if model is not None and model.fields is not None:
-        known = model.card["fields"]["typical_side"]
+        known = model.of_fields.typical_side
         for k, label in enumerate(labels):
             if label in known:
                 count = sum(int((f.label == k).sum()) for f in fields)

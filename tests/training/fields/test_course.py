@@ -28,13 +28,13 @@ def counted() -> tuple[TrainingField, dict[str, float]]:
     path, card = ROOT / "data" / "examples" / "field.jpg", read_card(PRETRAINED)
     image = read_image(path)
     found = Detector.load(PRETRAINED, card).search(image)
-    label = np.array([LABELS.index(card["fields"]["labels"][k]) for k in found.cells.label])
+    label = np.array([LABELS.index(card.fields.labels[k]) for k in found.cells.label])
     nowhere = np.zeros((-(-image.shape[0] // 4), -(-image.shape[1] // 4)), bool)
     field = TrainingField(
         "field.jpg", path.read_bytes(), found.cells.box, label, "", np.zeros(3, bool), len(label),
         found.scale.cell_px, nowhere, np.empty((0, 4)),
     )  # fmt: skip
-    return field, card["fields"]["thresholds"]
+    return field, card.fields.thresholds
 
 
 def only(field: TrainingField, *labels: str) -> TrainingField:

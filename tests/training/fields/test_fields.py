@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawing import LABELS, Box, draw_field
 
-from hematovision.archive.loading import FieldSplit, find_starts
+from hematovision.archive.contents import FieldSplit, find_starts
 from hematovision.training.fields.fields import measure_typical, prepare_fields
 
 
