@@ -32,6 +32,7 @@ import numpy as np
 from hematovision.archive.metadata import (
     SPLITS,
     Metadata,
+    Task,
     format_metadata,
     is_written,
     join_metadata,
