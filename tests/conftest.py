@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from hematovision.archive.loading import load_archive
 from hematovision.datasets.field import Field
 from hematovision.datasets.opening import open_datasets, unify
 from hematovision.datasets.reading import read_fields
-from hematovision.networks.card import PRETRAINED, warn_of_demonstration
+from hematovision.networks.card import PRETRAINED, read_card, warn_of_demonstration
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.pictures.images import read_image
 from hematovision.training.backbone import start_tensorflow
@@ -304,7 +305,7 @@ def cells(tmp_path: Path) -> list[Path]:
     ]
 
 
-DEMONSTRATION = warn_of_demonstration({"demonstration": True}) + "\n"
+DEMONSTRATION = warn_of_demonstration(replace(read_card(PRETRAINED), demonstration=True)) + "\n"
 
 
 @pytest.fixture
