@@ -20,31 +20,20 @@ import hematovision.program.signals  # noqa: F401  first: from here on a signal 
 
 # isort: split
 import itertools
-import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from hematovision.answering.batch import Batch, list_images
-from hematovision.answering.count_table import CountTable
-from hematovision.answering.field_answer import describe_field, tell_scale
-from hematovision.networks.card import Card, choose_model, read_card, warn_of_demonstration
-from hematovision.networks.classifier import Classifier
-from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
-from hematovision.networks.differential import (
-    add_types,
-    count_types,
-    format_differential,
-    list_types,
-)
-from hematovision.networks.tiles import check_tiles
-from hematovision.pictures.images import read_image
+from hematovision.answering.batch import Batch
+from hematovision.answering.count_table import AnswerPrinter, CountTable
+from hematovision.answering.counting import FieldCounter, HowToCount
+from hematovision.answering.field_run import FieldRun
+from hematovision.answering.given import list_images
+from hematovision.answering.segments import SegmentNamer, format_json, format_line
+from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
 from hematovision.program.console import UserError, command, option, parse_options, say, tell
 from hematovision.program.files import name_apart
 from hematovision.program.records import write_record
@@ -52,7 +41,7 @@ from hematovision.program.share import parse_share
 from hematovision.program.surroundings import printable
 
 if TYPE_CHECKING:
-    from hematovision.answering.output_folder import OutputFolder
+    from hematovision.answering.output_folder import Output
 
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 
@@ -119,66 +108,24 @@ def name_segments(
     options: Options, images: Sequence[Path], folder: Path, notices: list[str]
 ) -> int:
     """Answer for segments one after the other; how many couldn't be read."""
-    classifier = Classifier.load(folder)
-    looked_at, warned = set(images[:FIELD_LOOKS]), False  # for whole fields among them
-
-    def look(path: Path) -> tuple[np.ndarray | None, dict[str, Any]]:
-        picture = read_image(path)
-        answer = classifier.answer(classifier.crop(picture))
-        return picture if path in looked_at else None, {"image": str(path), **answer}
-
-    batch = Batch(look, images, min(options.workers, len(images)), notices)
-    for picture, answer in batch:
-        cells = 0
-        if picture is not None and not warned:
-            cells = count_large(picture, folder, classifier.card)
-        if cells:
-            warned, name = True, answer["image"]
-            say(
-                f"notice: {name} looks like a whole field ({cells} cells); "
-                f"to find and count them: python3 predict.py --field {name}"
-            )
-        print(json.dumps(answer) if options.json else format_line(answer), flush=True)
+    namer, warned = SegmentNamer(folder, images[:FIELD_LOOKS]), False
+    workers = min(options.workers, len(images))
+    batch = Batch(namer.name, images, workers, notices, len(images) == 1)
+    for path, segment in batch:
+        if segment is None:
+            continue
+        if segment.picture is not None and not warned:
+            cells = namer.count_large(segment.picture)
+            warned = bool(cells)
+            if cells:
+                say(
+                    f"notice: {path} looks like a whole field ({cells} cells); "
+                    f"to find and count them: python3 predict.py --field {path}"
+                )
+        print(format_json(segment) if options.json else format_line(segment), flush=True)
         if options.explain:  # of one image
-            explain_segment(classifier, picture, answer, options.explain, options.workers)
+            namer.explain(segment, options.explain, options.workers)
     return batch.failed
-
-
-def count_large(picture: np.ndarray, folder: Path, card: Card) -> int:
-    """How many cells a picture shows, if these are as many as of a whole field; else 0."""
-    large = (np.sort(picture.shape[:2]) >= FIELD_SIDES).all()
-    if not large or card.fields is None:
-        return 0
-    found = Detector.load(folder, card).search(picture)
-    cells = len(found.cells.label)
-    return cells if cells >= FIELD_CELLS and found.scale.certain else 0
-
-
-def format_line(answer: dict[str, Any]) -> str:
-    """One answer for a person to read."""
-    doubt = ", uncertain: unlike any cell the model has learnt" if answer["uncertain"] else ""
-    name = printable(answer["image"])
-    return f"{name}: {answer['label']} (probability {answer['probability']:.3f}{doubt})"
-
-
-def explain_segment(
-    classifier: Classifier,
-    picture: np.ndarray,
-    answer: dict[str, Any],
-    target: Path,
-    workers: int,
-) -> None:
-    """Write a picture of what in `picture` spoke for the answer, and what against it."""
-    from hematovision.networks.explain import occlude, plot_explanation
-    from hematovision.program.figures import save_figure
-
-    crop = classifier.crop(picture)
-    fall, lowest = occlude(classifier, crop, classifier.classes.index(answer["label"]), workers)
-    title = (
-        f"{answer['label']}: probability {answer['probability']:.3f}, "
-        f"{lowest:.3f} with the most telling patch covered"
-    )
-    save_figure(plot_explanation(crop, fall, title), target)
 
 
 # --- whole fields ---------------------------------------------------------------------------------
@@ -186,60 +133,40 @@ def explain_segment(
 
 def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
-    detector = Detector.load(folder, read_card(folder), options.workers)
-    types = list_types(read_card(folder).classes, detector.labels)
-    classifier = Classifier.load(folder) if types else None
-    named: Counter[str | None] = Counter()  # white cells so far, by type
+    how = HowToCount(options.min_probability, options.cell_size)
+    counter = FieldCounter.load(folder, how, options.workers)
     mine = list_share(options, images)
-    table = CountTable(detector.labels, mine)
-    target = open_output(options, folder, detector.labels, types) if options.resume else None
-    done = target.journal.take_up(mine) if target else 0
-    unread: list[Path] = []  # since the journal was written to
+    printer = None
+    if not options.pick:  # whose stdout names the fields
+        table = CountTable(counter.labels, mine)
+        printer = AnswerPrinter(options.json, table, counter.types, bool(options.output))
+    run = FieldRun(counter, printer, plan_output(options, folder, counter))
+    done = run.take_up(mine) if options.resume else 0
     first = parse_share(options.shard).cut(len(images)).start if options.shard else 0
-    names = itertools.islice(zip(images, name_apart(images), strict=True), first + done, None)
+    names = itertools.islice(name_apart(images), first + done, None)
+    run.count(mine[done:], names, notices, len(mine) == 1)
+    run.finish()
+    return run.failed
 
-    def look(path: Path) -> tuple[Path, np.ndarray]:
-        image = read_image(path)
-        if options.cell_size:
-            check_tiles(path, image, options.cell_size)
-        return path, image
 
-    def tell_answer(path: Path, answer: dict[str, Any]) -> None:
-        if options.pick:  # whose stdout names the fields
-            return
-        named.update(c["type"] for c in answer["cells"] if c["counted"] and "type" in c)
-        lines = [json.dumps(answer)] if options.json else table.add(path, answer["counts"])
-        for line in lines:
-            tell(line, not options.output)
+def plan_output(options: Options, folder: Path, counter: FieldCounter) -> Output | None:
+    """What is to be left in a folder, where one is named."""
+    if not options.output:
+        return None
+    from hematovision.answering.output_folder import Output
 
-    for entry in target.journal if done else ():
-        tell_answer(Path(entry["answer"]["image"]), entry["answer"])
-    note = unread.append if len(mine) > 1 else None
-    batch = Batch(look, mine[done:], 1, notices, note)
-    for path, image in batch:
-        cells, scale = detector.search(image, options.min_probability, options.cell_size)
-        tell_scale(path, scale)
-        answer = describe_field(path, image, cells, detector)
-        if classifier:
-            add_types(answer, classifier, image, cells, detector.labels)
-        if options.output:
-            target = target or open_output(options, folder, detector.labels, types)
-            while unread:
-                target.journal.add(unread.pop(0), {})
-            name = next(name for of, name in names if of == path)
-            target.add(name, path, image, cells, answer)
-        tell_answer(path, answer)
-    if not options.json and not options.pick:
-        for line in table.close():
-            tell(line, not options.output)
-        if named:
-            tell(format_differential(count_types(named, types)), not options.output)
-    if target:
-        while unread:
-            target.journal.add(unread.pop(0), {})
-        target.finish()
-        say(f"pictures and cells.csv: {options.output}")
-    return batch.failed + (target.journal.unread if target else 0)
+    asked = ("min_probability", "cell_size", "annotations", "show_probability")
+    model = write_record(read_card(folder))
+    return Output(
+        options.output,
+        counter.labels,
+        counter.types,
+        {name: getattr(options, name) for name in asked} | {"model": model},
+        options.show_probability,
+        options.annotations,
+        options.resume,
+        parse_share(options.shard) if options.shard else None,
+    )
 
 
 def pick_images(
@@ -249,33 +176,18 @@ def pick_images(
     and how many couldn't be read."""
     from hematovision.answering.picking import look_at, pick_fields
 
-    detector = Detector.load(folder, read_card(folder), options.workers)
-    batch = Batch(lambda path: (path, read_image(path)), images, 1, notices)
-    candidates = {p: look_at(detector, image, options.cell_size) for p, image in batch}
+    counter = FieldCounter.load(folder, HowToCount(cell_px=options.cell_size), options.workers)
+    batch = Batch(counter.read, images, 1, notices, len(images) == 1)
+    candidates = {
+        path: look_at(counter.detector, image, options.cell_size)
+        for path, image in batch
+        if image is not None
+    }
     paths, picked = list(candidates), pick_fields([*candidates.values()], options.pick or 0)
     for i, why in picked:
         say(f"picked {paths[i]}: {why}")
         tell(printable(paths[i]), not options.output)
     return [paths[i] for i, _ in picked], batch.failed
-
-
-def open_output(
-    options: Options, folder: Path, labels: list[str], types: list[str]
-) -> OutputFolder:
-    """The folder for drawn fields and tables, and for annotations where these are wanted."""
-    from hematovision.answering.annotated_output import AnnotatedOutput
-    from hematovision.answering.output_folder import OutputFolder
-
-    asked = ("min_probability", "cell_size", "annotations", "show_probability")
-    run = {name: getattr(options, name) for name in asked}
-    run["model"] = write_record(read_card(folder))
-    share = parse_share(options.shard) if options.shard else None
-    annotated = None
-    if options.annotations:
-        annotated = AnnotatedOutput(options.output, options.annotations, [*labels, *types])
-    return OutputFolder(
-        options.output, labels, options.show_probability, run, options.resume, share, annotated
-    )
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -36,7 +36,8 @@ from hematovision.networks.card import NAME, Card, list_versions, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.figures import plot_history, save_figure
-from hematovision.program.files import check_writable, write_bytes, write_csv
+from hematovision.program.files import check_writable, write_bytes
+from hematovision.program.tables import write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.crops.course import learn_crops, plan_crops

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,8 @@ from hematovision.annotations.class_names import format_names
 from hematovision.annotations.coco import write_coco
 from hematovision.annotations.voc import format_voc
 from hematovision.annotations.yolo import format_yolo
+from hematovision.answering.counting import CountedField
+from hematovision.answering.field_answer import FieldAnswer
 from hematovision.pictures.formats import read_header
 from hematovision.pictures.images import write_image
 from hematovision.program.files import read_file, write_bytes, write_text, written_whole
@@ -27,16 +28,10 @@ FORMATS = ("voc", "coco", "yolo")
 COPIED = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp"}  # kinds that every tool shows
 
 
-def describe_found(
-    path: Path, file: str, width: int, height: int, answer: dict[str, Any]
-) -> Annotation:
+def describe_found(path: Path, file: str, answer: FieldAnswer) -> Annotation:
     """The cells that an answer counts, as an annotation of the picture `file`."""
-    cells = [
-        Box(cell.get("type") or cell["label"], cell["box"])
-        for cell in answer["cells"]
-        if cell["counted"]
-    ]
-    return Annotation(path, file, (width, height), cells)
+    cells = [Box(cell.name, cell.box) for cell in answer.list_counted()]
+    return Annotation(path, file, (answer.width, answer.height), cells)
 
 
 class AnnotatedOutput:
@@ -49,11 +44,10 @@ class AnnotatedOutput:
         for part in (self._pictures, self._notes):
             part.mkdir(parents=True, exist_ok=True)
 
-    def add(self, name: str, path: Path, image: np.ndarray, answer: dict[str, Any]) -> str:
-        """Write one field under `name`, without an ending; `image` is what was read of `path`.
-        Returns its picture's file."""
-        file = self._write_picture(name, path, image)
-        found = describe_found(path, file, image.shape[1], image.shape[0], answer)
+    def add(self, name: str, field: CountedField) -> str:
+        """Write one field under `name`, without an ending. Returns its picture's file."""
+        file = self._write_picture(name, field.path, field.image)
+        found = describe_found(field.path, file, field.answer)
         if self.kind == "voc":
             write_bytes(self._notes / f"{name}.xml", format_voc(found))
         elif self.kind == "yolo":

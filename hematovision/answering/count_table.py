@@ -1,11 +1,17 @@
-"""The table of counts that predict.py prints: a row a field, and one of all together."""
+"""What predict.py --field prints: a line of JSON a field, or a table of counts, a row a field and
+one of all together, with the differential below it."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hematovision.answering.field_answer import FieldAnswer
+from hematovision.networks.differential import count_types, format_differential
+from hematovision.program.console import tell
 from hematovision.program.surroundings import printable
 
 
@@ -19,14 +25,14 @@ class CountTable:
         self._first = max((len(printable(path)) for path in (*paths, "all")), default=0) + 1
         self._sums = [0] * len(self._labels)
 
-    def add(self, path: Path, counts: Mapping[str, int]) -> Iterator[str]:
+    def add(self, image: str, counts: Mapping[str, int]) -> Iterator[str]:
         """The row of a field, and before the first the header."""
         if not self._fields:
             yield self._format("field", self._labels)
         self._fields += 1
         row = list(counts.values())
         self._sums = [a + b for a, b in zip(self._sums, row, strict=True)]
-        yield self._format(printable(path), row)
+        yield self._format(printable(image), row)
 
     def close(self) -> Iterator[str]:
         """The row of all, where there are several."""
@@ -36,3 +42,33 @@ class CountTable:
     def _format(self, name: str, counts: Sequence[Any]) -> str:
         cells = (str(n).rjust(w) for n, w in zip(counts, self._widths, strict=True))
         return name.ljust(self._first) + "".join(cells)
+
+
+class AnswerPrinter:
+    """Answers on stdout as they come: as JSON, or as a table that ends in the differential."""
+
+    def __init__(self, as_json: bool, table: CountTable, types: Sequence[str], kept: bool) -> None:
+        """`kept`: the answers go elsewhere too, so that nobody need read them here."""
+        self._json, self._table, self._types, self._kept = as_json, table, types, kept
+        self._named: Counter[str | None] = Counter()  # white cells so far, by type
+
+    def add(self, answer: FieldAnswer) -> None:
+        self._named.update(answer.list_types())
+        if self._json:
+            self._tell(json.dumps(answer.describe()))
+        else:
+            for line in self._table.add(answer.image, answer.counts):
+                self._tell(line)
+
+    def close(self) -> None:
+        """What speaks of all fields."""
+        if self._json:
+            return
+        for line in self._table.close():
+            self._tell(line)
+        if self._named:
+            found = count_types(self._named.elements(), self._types)
+            self._tell(format_differential(found))
+
+    def _tell(self, line: str) -> None:
+        tell(line, not self._kept)

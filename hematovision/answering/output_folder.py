@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,54 @@ import numpy as np
 
 from hematovision.annotations.annotation import Annotation
 from hematovision.answering.annotated_output import AnnotatedOutput, describe_found
-from hematovision.cells.cells import Cells, sides, touches
+from hematovision.answering.cell_tables import COLUMNS, list_rows, sum_up
+from hematovision.answering.counting import CountedField
+from hematovision.answering.field_answer import FieldAnswer
+from hematovision.answering.red_sizes import measure_red, plot_sizes
 from hematovision.cells.drawing import draw_cells
-from hematovision.cells.labels import is_rbc
 from hematovision.pictures.images import write_image
-from hematovision.program.figures import BLUE, new_figure, save_figure
-from hematovision.program.files import csv_table
 from hematovision.program.journal import Journal
 from hematovision.program.share import Share
+from hematovision.program.tables import csv_table
 
-COLUMNS = (
-    "image",
-    "label",
-    "probability",
-    "xmin",
-    "ymin",
-    "xmax",
-    "ymax",
-    "area_px",
-    "counted",
-    "type",
-)
+
+@dataclass(frozen=True)
+class Output:
+    """What a run is to leave, and where."""
+
+    folder: Path
+    labels: Sequence[str]
+    types: Sequence[str]
+    run: dict[str, Any]  # what the answers hang on beside the images
+    with_probability: bool = False  # drawn beside each cell
+    annotations: str | None = None  # the format of the dataset that is wanted
+    resume: bool = False  # take up what an earlier run left, and leave it for a later one
+    share: Share | None = None  # which part of a larger run this is
+
+    def path(self, name: str) -> Path:
+        """A table's file, of this share where it is one."""
+        return self.share.name(self.folder / name) if self.share else self.folder / name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the journal keeps of a field that could be read."""
+
+    answer: FieldAnswer
+    red_sides: list[float]  # of its whole red cells, in pixels
+    file: str | None = None  # its picture in the dataset
+
+    def describe(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"answer": self.answer.describe()}
+        if self.file is not None:
+            told["file_name"] = self.file
+        return told | {"red_sides": self.red_sides}
+
+    @classmethod
+    def read(cls, told: dict[str, Any]) -> Entry:
+        """Back from the journal; KeyError, TypeError or ValueError where it isn't one."""
+        answer = FieldAnswer.read(told["answer"])
+        return cls(answer, told["red_sides"], told.get("file_name"))
 
 
 class OutputFolder:
@@ -41,93 +69,66 @@ class OutputFolder:
     Memory doesn't grow with the fields, but for their names: what is answered goes to a journal.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        labels: Sequence[str],
-        with_probability: bool,
-        run: dict[str, Any],
-        resume: bool,
-        share: Share | None = None,
-        annotated: AnnotatedOutput | None = None,
-    ) -> None:
-        """`run`: what the answers hang on beside the images; `resume`: take up what an earlier run
-        left, and leave it for a later one; `share`: which part of a larger run this is."""
-        self.folder, self.labels, self.with_probability = folder, labels, with_probability
-        self.annotated, self._share, self._resume = annotated, share, resume
-        self.journal = Journal(self._path("answers.jsonl"), run, resume)
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._annotated = None
+        if output.annotations:
+            names = [*output.labels, *output.types]
+            self._annotated = AnnotatedOutput(output.folder, output.annotations, names)
+        self._journal = Journal(output.path("answers.jsonl"), output.run, output.resume)
 
-    def _path(self, name: str) -> Path:
-        return self._share.name(self.folder / name) if self._share else self.folder / name
+    def take_up(self, images: Sequence[Path]) -> int:
+        """How many of the images, from the first on, an earlier run has answered."""
+        return self._journal.take_up(images)
 
-    def add(
-        self, name: str, path: Path, image: np.ndarray, cells: Cells, answer: dict[str, Any]
-    ) -> None:
+    def list_entries(self) -> Iterator[Entry]:
+        """The fields so far, one at a time."""
+        return map(Entry.read, self._journal)
+
+    @property
+    def unread(self) -> int:
+        """How many of the images taken up couldn't be read."""
+        return self._journal.unread
+
+    def pass_over(self, path: Path) -> None:
+        """Note that a picture couldn't be read."""
+        self._journal.add(path, {})
+
+    def add(self, name: str, field: CountedField) -> None:
         """Draw one field as `name`, and note its answer."""
-        counted = cells.pick(np.array([c["counted"] for c in answer["cells"]], bool))
-        names = [c.get("type") or c["label"] for c in answer["cells"] if c["counted"]]
-        drawn = draw_cells(image, counted, self.labels, self.with_probability, names)
-        write_image(self.folder / f"{name}_cells.png", drawn)
-        entry: dict[str, Any] = {"answer": answer}
-        if self.annotated:
-            entry["file_name"] = self.annotated.add(name, path, image, answer)
-        red = np.array([is_rbc(self.labels[k]) for k in counted.label], bool)
-        whole = ~touches(counted.box, image.shape[1], image.shape[0]).any(axis=1)
-        entry["red_sides"] = np.round(sides(counted.box[red & whole]), 1).tolist()
-        self.journal.add(path, entry)
+        counted = np.array([cell.counted for cell in field.answer.cells], bool)
+        drawn = draw_cells(
+            field.image,
+            field.cells.pick(counted),
+            self._output.labels,
+            self._output.with_probability,
+            [cell.name for cell in field.answer.list_counted()],
+        )
+        write_image(self._output.folder / f"{name}_cells.png", drawn)
+        file = self._annotated.add(name, field) if self._annotated else None
+        red_sides = measure_red(field, counted, list(self._output.labels))
+        self._journal.add(field.path, Entry(field.answer, red_sides, file).describe())
 
     def finish(self) -> None:
         """Write the tables, and what speaks of all fields."""
+        output = self._output
         fields, red_sides = 0, Counter[float]()
-        with csv_table(self._path("cells.csv"), COLUMNS) as table:
-            for entry in self.journal:
+        with csv_table(output.path("cells.csv"), COLUMNS) as table:
+            for entry in self.list_entries():
                 fields += 1
-                red_sides.update(entry["red_sides"])
-                table.writerows(list_rows(entry["answer"]))
+                red_sides.update(entry.red_sides)
+                table.writerows(list_rows(entry.answer))
         if fields > 1:
-            with csv_table(self._path("summary.csv"), ["image", *self.labels]) as table:
-                for entry in self.journal:
-                    answer = entry["answer"]
-                    table.writerow({"image": answer["image"], **answer["counts"]})
-            self._plot_sizes(red_sides, fields)
-        if self.annotated:
-            self.annotated.close(
-                lambda: (self._describe(entry) for entry in self.journal), self._share
-            )
-        if not self._resume:
-            self.journal.clear()
+            with csv_table(output.path("summary.csv"), ["image", *output.labels]) as table:
+                table.writerows(sum_up(entry.answer) for entry in self.list_entries())
+            plot_sizes(red_sides, fields, output.path("sizes.png"))
+        if self._annotated:
+            self._annotated.close(self._list_found, output.share)
+        if not output.resume:
+            self._journal.clear()
 
-    def _describe(self, entry: dict[str, Any]) -> Annotation:
-        """A field of the journal as an annotation."""
-        answer = entry["answer"]
-        file, width, height = entry["file_name"], answer["width"], answer["height"]
-        return describe_found(self.folder, file, width, height, answer)
-
-    def _plot_sizes(self, red_sides: Counter[float], fields: int) -> None:
-        """How large the whole red cells are, as sizes.png."""
-        figure = new_figure(6.4, 4.2)
-        axes = figure.subplots()
-        side = np.array(sorted(red_sides))
-        count = np.array([red_sides[s] for s in side.tolist()], int)
-        axes.hist(side, weights=count, bins=30, color=BLUE)
-        spread = ""
-        if len(side):
-            share = (np.cumsum(count) - count / 2) / count.sum()
-            low, middle, high = np.interp([0.05, 0.5, 0.95], share, side)
-            axes.axvline(middle, color="black", linestyle="--")
-            spread = f": median {middle:.0f} px, 5 to 95 %: {low:.0f} to {high:.0f} px"
-        axes.set(xlabel="side of a red cell, square root of its box (px)", ylabel="red cells")
-        title = f"{int(count.sum())} whole red cells of {fields} fields{spread}"
-        axes.set_title(title, fontsize=11)
-        save_figure(figure, self._path("sizes.png"))
-
-
-def list_rows(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of cells.csv for one field."""
-    for cell in answer["cells"]:
-        x0, y0, x1, y1 = cell["box"]
-        numbers = f"{cell['probability']:.4f}", x0, y0, x1, y1, (x1 - x0) * (y1 - y0)
-        row = (
-            answer["image"], cell["label"], *numbers, cell["counted"], cell.get("type") or ""
-        )  # fmt: skip
-        yield dict(zip(COLUMNS, row, strict=True))
+    def _list_found(self) -> Iterator[Annotation]:
+        """The fields as annotations."""
+        for entry in self.list_entries():
+            assert entry.file is not None
+            yield describe_found(self._output.folder, entry.file, entry.answer)

@@ -22,8 +22,9 @@ from hematovision.networks.classifier import Classifier
 from hematovision.networks.explain import occlude, paint_heat
 from hematovision.pictures.images import write_image
 from hematovision.program.console import progress
-from hematovision.program.files import write_csv, write_text
+from hematovision.program.files import write_text
 from hematovision.program.records import write_record
+from hematovision.program.tables import write_csv
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # What the page shows, so that it stays below some 8 MB however bad the model or large the dataset.

@@ -1,13 +1,14 @@
 """The exported model and its card, as every script uses them: crops in, answers out.
 
 classifier = Classifier.load(folder)
-classifier.answer(classifier.crop(picture))  # {"label": "RBC", "probability": 0.998, ...}
+classifier.answer(classifier.crop(picture))  # SegmentAnswer(label="RBC", probability=0.998, ...)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,29 @@ def settle_kinds(
     return settled
 
 
+@dataclass(frozen=True)
+class SegmentAnswer:
+    """What a segment shows."""
+
+    label: str
+    probability: float  # of the label
+    probabilities: dict[str, float]  # of every class, in their order
+    uncertain: bool  # unlike anything the model was trained on
+    has_kinds: bool = False  # whether the model tells kinds ("Neutrophil") of a class ("WBC")
+    type: str | None = None  # the label, where it is such a kind
+
+    def describe(self) -> dict[str, Any]:
+        """As the JSON of predict.py promises."""
+        return {
+            "label": self.label,
+            **({"type": self.type} if self.has_kinds else {}),
+            "probability": self.probability,
+            "rbc_probability": self.probabilities.get("RBC"),
+            "probabilities": self.probabilities,
+            "uncertain": self.uncertain,
+        }
+
+
 class Classifier:
     """The exported model and its card: crops in, answers out, without TensorFlow."""
 
@@ -108,24 +132,21 @@ class Classifier:
         """The crop (size, size, 3) uint8 of a segment (h, w, 3) uint8, as in training."""
         return square_crop(picture, self.image_size)
 
-    def answer(self, crop: np.ndarray) -> dict[str, Any]:
-        """What a crop (size, size, 3) uint8 shows, as the JSON of predict.py promises."""
+    def answer(self, crop: np.ndarray) -> SegmentAnswer:
+        """What a crop (size, size, 3) uint8 shows."""
         inputs = scale_pixels(crop)[np.newaxis].astype(np.float32)
         probabilities, novelty = self._network(inputs)
         probabilities = self._settle(crop[np.newaxis], probabilities)
         label = self.classes[int(self.predict(probabilities)[0])]
         by_class = dict(zip(self.classes, map(float, probabilities[0]), strict=True))
-        kind = {}
-        if any(find_parent(name, self.classes) for name in self.classes):
-            kind["type"] = label if find_parent(label, self.classes) else None
-        return {
-            "label": label,
-            **kind,
-            "probability": by_class[label],
-            "rbc_probability": by_class.get("RBC"),
-            "probabilities": by_class,
-            "uncertain": bool(self.is_uncertain(novelty)[0]),
-        }
+        return SegmentAnswer(
+            label,
+            by_class[label],
+            by_class,
+            bool(self.is_uncertain(novelty)[0]),
+            any(find_parent(name, self.classes) for name in self.classes),
+            label if find_parent(label, self.classes) else None,
+        )
 
     def predict_proba(self, crops: np.ndarray, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, k) and novelty (n,) of uint8 crops (n, size, size, 3)."""

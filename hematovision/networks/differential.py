@@ -8,7 +8,8 @@ enough (the card's `kind_threshold`), the cell is left untyped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,50 @@ def list_types(classes: Sequence[str], labels: Sequence[str]) -> list[str]:
     return [name for name in classes if any(is_a(name, of) and name != of for of in labels)]
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What kind of white cell a cell is."""
+
+    type: str | None  # None: no kind is likely enough
+    type_probabilities: dict[str, float]  # of the kinds of its label
+
+
+@dataclass(frozen=True)
+class TypeShare:
+    """How many cells are of a type."""
+
+    count: int
+    share: float | None  # of the typed cells; None where there are none
+    ci95: tuple[float, float]  # interval of the share
+
+
+@dataclass(frozen=True)
+class Differential:
+    """White cells by type: numbers of cells, and the shares of the typed ones."""
+
+    typed: int
+    untyped: int
+    immature: int
+    types: dict[str, TypeShare]
+
+    def describe(self) -> dict[str, Any]:
+        """As the JSON of predict.py promises."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Differential:
+        """Back from its JSON; KeyError or TypeError where it isn't one."""
+        types = {
+            name: TypeShare(row["count"], row["share"], (row["ci95"][0], row["ci95"][1]))
+            for name, row in told["types"].items()
+        }
+        return cls(told["typed"], told["untyped"], told["immature"], types)
+
+
 def type_cell(
     classifier: Classifier, image: np.ndarray, box: np.ndarray, label: str, types: Sequence[str]
-) -> dict[str, Any]:
-    """`type` of one cell, or None, and `type_probabilities` of the types of its label.
+) -> Typed:
+    """The type of one cell of a label.
 
     `image` (height, width, 3) uint8, `box` (4,) in its pixels.
     """
@@ -37,20 +78,20 @@ def type_cell(
     high = np.maximum(high, low + 1)
     answer = classifier.answer(classifier.crop(image[low[1] : high[1], low[0] : high[0]]))
     kinds = [name for name in types if is_a(name, label)]
-    return {
-        "type": answer["label"] if answer["label"] in kinds else None,
-        "type_probabilities": {name: answer["probabilities"][name] for name in kinds},
-    }
+    return Typed(
+        answer.label if answer.label in kinds else None,
+        {name: answer.probabilities[name] for name in kinds},
+    )
 
 
 def type_cells(
     classifier: Classifier, image: np.ndarray, cells: Cells, labels: Sequence[str]
-) -> list[dict[str, Any]]:
-    """`type_cell` of each of the cells (n); nothing of those whose label has no types."""
+) -> list[Typed | None]:
+    """`type_cell` of each of the cells (n); None of those whose label has no types."""
     types = list_types(classifier.classes, labels)
     typed = {k for k, label in enumerate(labels) if any(is_a(name, label) for name in types)}
     return [
-        type_cell(classifier, image, box, labels[k], types) if k in typed else {}
+        type_cell(classifier, image, box, labels[k], types) if k in typed else None
         for box, k in zip(cells.box, cells.label, strict=True)
     ]
 
@@ -69,58 +110,35 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     return max(float(middle - reach), 0.0), min(float(middle + reach), 1.0)
 
 
-def count_types(named: Sequence[str | None], types: Sequence[str]) -> dict[str, Any]:
-    """The differential of cells by their types, None for the untyped.
-
-    Shares are of the typed cells, with 95 % intervals; `untyped` and `immature` are numbers.
-    """
+def count_types(named: Iterable[str | None], types: Sequence[str]) -> Differential:
+    """The differential of cells by their types, None for the untyped."""
     count = Counter(named)
     untyped = count.pop(None, 0)
     total = count.total()
-    return {
-        "typed": total,
-        "untyped": untyped,
-        "immature": sum(count[name] for name in types if name in IMMATURE),
-        "types": {
-            name: {
-                "count": count[name],
-                "share": count[name] / total if total else None,
-                "ci95": list(wilson(count[name], total)),
-            }
-            for name in types
-        },
-    }
+
+    def share(name: str) -> TypeShare:
+        n = count[name]
+        return TypeShare(n, n / total if total else None, wilson(n, total))
+
+    return Differential(
+        typed=total,
+        untyped=untyped,
+        immature=sum(count[name] for name in types if name in IMMATURE),
+        types={name: share(name) for name in types},
+    )
 
 
-def add_types(
-    answer: dict[str, Any],
-    classifier: Classifier,
-    image: np.ndarray,
-    cells: Cells,
-    labels: Sequence[str],
-) -> None:
-    """Add the types of the counted white cells to a field's answer, and its differential."""
-    counted = np.array([cell["counted"] for cell in answer["cells"]], bool)
-    rows = [cell for cell in answer["cells"] if cell["counted"]]
-    for row, typed in zip(
-        rows, type_cells(classifier, image, cells.pick(counted), labels), strict=True
-    ):
-        row |= typed
-    named = [row["type"] for row in rows if "type" in row]
-    answer["differential"] = count_types(named, list_types(classifier.classes, labels))
-
-
-def format_differential(found: dict[str, Any]) -> str:
+def format_differential(found: Differential) -> str:
     """A differential as a table for a person to read."""
-    cells = found["typed"] + found["untyped"]
-    width = max(map(len, (*found["types"], "no type sure enough"))) + 2
+    cells = found.typed + found.untyped
+    width = max(map(len, (*found.types, "no type sure enough"))) + 2
     lines = [f"{'white cells by type':<{width}}{'count':>6}{'share':>9}   95 % interval"]
-    for name, row in found["types"].items():
-        low, high = (100 * end for end in row["ci95"])
-        share = "-" if row["share"] is None else f"{100 * row['share']:.1f} %"
-        lines.append(f"{name:<{width}}{row['count']:>6}{share:>9}   {low:.1f} to {high:.1f} %")
-    if found["untyped"]:
-        lines.append(f"{'no type sure enough':<{width}}{found['untyped']:>6}   of {cells}")
-    if found["immature"]:
-        lines.append(f"look at them: {found['immature']} immature or nucleated red cells proposed")
+    for name, row in found.types.items():
+        low, high = (100 * end for end in row.ci95)
+        share = "-" if row.share is None else f"{100 * row.share:.1f} %"
+        lines.append(f"{name:<{width}}{row.count:>6}{share:>9}   {low:.1f} to {high:.1f} %")
+    if found.untyped:
+        lines.append(f"{'no type sure enough':<{width}}{found.untyped:>6}   of {cells}")
+    if found.immature:
+        lines.append(f"look at them: {found.immature} immature or nucleated red cells proposed")
     return "\n".join(lines)

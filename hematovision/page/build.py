@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.answering import output_folder
+from hematovision.answering import cell_tables
 from hematovision.cells import taxonomy
 from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, lineage
@@ -40,7 +40,7 @@ EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
     images, light, frame, taxonomy, tiles, scale, detector, classifier, differential, litert,
-    output_folder,
+    cell_tables,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"

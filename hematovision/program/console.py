@@ -27,6 +27,7 @@ from hematovision.program.surroundings import printable, settled
 
 STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
 SAID: set[str] = set()
+HELD = threading.local()  # `notices` of a thread that works ahead: text, and its kind if it has one
 
 
 class UserError(Exception):
@@ -163,12 +164,17 @@ def tell(result: str, wanted: bool = True) -> None:
 
 def say(text: str) -> None:
     """Print a notice, one line, on stderr: stdout is for results."""
-    if sys.stderr is not None:  # else print() would take stdout
+    if hasattr(HELD, "notices"):
+        HELD.notices.append((text, None))
+    elif sys.stderr is not None:  # else print() would take stdout
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_once(text: str, kind: str) -> None:
     """Print a notice, but in a run only the first of its kind."""
+    if hasattr(HELD, "notices"):
+        HELD.notices.append((text, kind))
+        return
     with ONCE_LOCK:
         if kind in SAID:
             return
@@ -189,14 +195,45 @@ def progress(items: Iterable, total: int, label: str) -> Iterator:
 def run_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
 ) -> Iterator[Any]:
-    """Map in threads and in order, at most `ahead` items further than what is asked for."""
+    """Map in threads and in order, at most `ahead` items further than what is asked for.
+
+    What `function` says is said when its result is handed out: notices have the order of the items,
+    whatever the threads do.
+    """
     waiting: deque[Future] = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        waiting.append(pool.submit(hold_notices, function, item))
         if len(waiting) > ahead:
-            yield waiting.popleft().result()
+            yield hand_out(waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield hand_out(waiting.popleft())
+
+
+def hold_notices(
+    function: Callable, item: Any
+) -> tuple[Any, Exception | None, list[tuple[str, str | None]]]:
+    """What a function makes of an item or fails with, and what it wanted to say meanwhile."""
+    notices: list[tuple[str, str | None]] = []
+    HELD.notices = notices
+    try:
+        return function(item), None, notices
+    except Exception as error:
+        return None, error, notices
+    finally:
+        del HELD.notices
+
+
+def hand_out(done: Future) -> Any:
+    """The result of `hold_notices`, after its notices; or what it failed with is raised."""
+    result, error, notices = done.result()
+    for text, kind in notices:
+        if kind is None:
+            say(text)
+        else:
+            say_once(text, kind)
+    if error is not None:
+        raise error
+    return result
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from hematovision.program.console import UserError
 from hematovision.program.signals import TEMPORARY
@@ -71,27 +70,6 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
-
-
-@contextlib.contextmanager
-def csv_table(path: Path, columns: Iterable[str]) -> Iterator[csv.DictWriter]:
-    """A table to fill row by row, written whole or not at all; its header stands already."""
-    with (
-        written_whole(path) as temporary,
-        # A name that is no UTF-8 stands there as \udce4, and the table stays UTF-8.
-        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        table = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
-        table.writeheader()
-        yield table
-
-
-def write_csv(
-    path: Path, rows: Sequence[dict[str, Any]], columns: Iterable[str] | None = None
-) -> None:
-    """Write rows as a table, whole or not at all; `columns` are the first row's where not given."""
-    with csv_table(path, columns or rows[0]) as table:
-        table.writerows(rows)
 
 
 @contextlib.contextmanager

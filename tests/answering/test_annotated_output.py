@@ -15,6 +15,9 @@ import pytest
 from conftest import EXAMPLES, SAMPLE, Run, answers, only_error, read_dataset, write_png
 
 from hematovision.answering.annotated_output import FORMATS, AnnotatedOutput
+from hematovision.answering.counting import CountedField
+from hematovision.answering.field_answer import FieldAnswer, FoundCell
+from hematovision.cells.cells import Cells
 from hematovision.pictures.images import read_image
 
 FIELDS = [EXAMPLES / "field.jpg", *sorted((SAMPLE / "JPEGImages").iterdir())[:2]]
@@ -88,9 +91,12 @@ def test_pictures_that_tools_show_otherwise_are_written_as_they_were_read(
 
 def test_names_and_labels_stay_text(tmp_path: Path) -> None:
     picture = write_png(tmp_path / "a.png", np.zeros((20, 20, 3), np.uint8))
-    cell = {"label": 'R&B<C>"\x1b', "box": [1, 2, 11, 12], "counted": True}
-    writer = AnnotatedOutput(tmp_path / "out", "voc", [cell["label"]])
-    writer.add("a<&>", picture, read_image(picture), {"cells": [cell]})
+    label = 'R&B<C>"\x1b'
+    cell = FoundCell(label, 0.9, (1, 2, 11, 12), True)
+    answer = FieldAnswer(str(picture), 20, 20, {label: 1}, (cell,))
+    nothing = Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+    writer = AnnotatedOutput(tmp_path / "out", "voc", [label])
+    writer.add("a<&>", CountedField(picture, read_image(picture), nothing, answer))
     root = ElementTree.parse(tmp_path / "out" / "Annotations" / "a<&>.xml").getroot()
     assert root.findtext("filename") == "a<&>.png"
     assert (root.findtext("object/name") or "").startswith('R&B<C>"')

@@ -36,10 +36,10 @@ def test_an_answer_says_what_the_probabilities_say(sample_run: SampleRun, val: S
     proba, novelty = classifier.predict_proba(val.X[:20])
     for i, crop in enumerate(val.X[:20]):
         answer = classifier.answer(crop)
-        assert list(answer["probabilities"].values()) == list(map(float, proba[i]))
-        assert answer["label"] == classifier.classes[classifier.predict(proba)[i]]
-        assert answer["probability"] == answer["probabilities"][answer["label"]]
-        assert answer["uncertain"] == bool(classifier.is_uncertain(novelty)[i])
+        assert list(answer.probabilities.values()) == list(map(float, proba[i]))
+        assert answer.label == classifier.classes[classifier.predict(proba)[i]]
+        assert answer.probability == answer.probabilities[answer.label]
+        assert answer.uncertain == bool(classifier.is_uncertain(novelty)[i])
 
 
 def test_the_exported_model_agrees_with_the_keras_model(sample_run: SampleRun, val: Split) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
 import numpy as np
 import pytest
 
 from hematovision.cells.cells import Cells
+from hematovision.networks.classifier import SegmentAnswer
 from hematovision.networks.differential import (
+    Differential,
     count_types,
     format_differential,
     list_types,
@@ -33,10 +35,10 @@ class Painted:
         self.shapes.append(picture.shape)
         return picture
 
-    def answer(self, crop: np.ndarray) -> dict[str, Any]:
+    def answer(self, crop: np.ndarray) -> SegmentAnswer:
         label = BY_GREY[int(crop[crop.shape[0] // 2, crop.shape[1] // 2, 0])]
         probabilities = {name: 0.1 for name in CLASSES} | {label: 0.5}
-        return {"label": label, "probabilities": probabilities}
+        return SegmentAnswer(label, 0.5, probabilities, False)
 
 
 def test_types_are_kinds_of_what_is_found_in_fields() -> None:
@@ -53,20 +55,22 @@ def test_only_white_cells_are_typed_and_where_the_networks_disagree_none_is_name
     cells = Cells(box, np.array([1, 1, 1, 0]), np.ones(4))
     classifier = Painted()
     found = type_cells(classifier, image, cells, FOUND)  # type: ignore[arg-type]
-    assert [row.get("type", "not asked") for row in found] == [
+    assert [row.type if row else "not asked" for row in found] == [
         "Neutrophil",
         None,
         None,
         "not asked",
     ]
-    assert set(found[0]["type_probabilities"]) == {"Erythroblast", "Lymphocyte", "Neutrophil"}
+    assert found[0] is not None
+    assert set(found[0].type_probabilities) == {"Erythroblast", "Lymphocyte", "Neutrophil"}
     assert classifier.shapes == [(28, 20, 3), (40, 20, 3), (40, 20, 3)]  # inside the field
 
 
 def test_a_box_without_area_still_gets_an_answer() -> None:
     image = np.full((40, 100, 3), 20, np.uint8)
     cells = Cells(np.array([[50.0, 10, 50, 10]]), np.array([1]), np.ones(1))
-    assert type_cells(Painted(), image, cells, FOUND)[0]["type"] is None  # type: ignore[arg-type]
+    (found,) = type_cells(Painted(), image, cells, FOUND)  # type: ignore[arg-type]
+    assert found is not None and found.type is None
 
 
 @pytest.mark.parametrize(
@@ -84,9 +88,10 @@ def test_of_no_cell_every_share_is_possible() -> None:
 def test_shares_are_of_the_typed_cells() -> None:
     named = ["Neutrophil", "Neutrophil", "Erythroblast", None]
     found = count_types(named, ["Erythroblast", "Lymphocyte", "Neutrophil"])
-    assert (found["typed"], found["untyped"], found["immature"]) == (3, 1, 1)
-    assert found["types"]["Neutrophil"]["share"] == pytest.approx(2 / 3)
-    assert found["types"]["Lymphocyte"]["count"] == 0
+    assert (found.typed, found.untyped, found.immature) == (3, 1, 1)
+    assert found.types["Neutrophil"].share == pytest.approx(2 / 3)
+    assert found.types["Lymphocyte"].count == 0
+    assert Differential.read(json.loads(json.dumps(found.describe()))) == found
     shown = format_differential(found)
     assert "66.7 %" in shown and "of 4" in shown and "1 immature" in shown
     nothing = format_differential(count_types([None], ["Neutrophil"]))

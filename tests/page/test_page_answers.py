@@ -334,10 +334,10 @@ def test_crops_as_predict_names_them(app: Callable[..., Page]) -> None:
     gap = 0.0
     for segment, field in zip(segments, page.fields(), strict=True):
         wanted, found = classifier.answer(classifier.crop(segment)), field["single"]
-        assert found["label"] == wanted["label"]
-        assert found["uncertain"] == wanted["uncertain"]
-        assert list(found["probabilities"]) == list(wanted["probabilities"])
-        apart = [found["probabilities"][k] - p for k, p in wanted["probabilities"].items()]
+        assert found["label"] == wanted.label
+        assert found["uncertain"] == wanted.uncertain
+        assert list(found["probabilities"]) == list(wanted.probabilities)
+        apart = [found["probabilities"][k] - p for k, p in wanted.probabilities.items()]
         gap = max(gap, *map(abs, apart))
         assert found["probability"] == found["probabilities"][found["label"]]
     print(f"40 crops: probabilities within {gap:.2g}")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hematovision.program.console import progress, quiet_stderr, run_ahead
+from hematovision.program.console import progress, quiet_stderr, run_ahead, say, say_once
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4])
@@ -59,3 +59,26 @@ def test_results_come_in_order_and_no_further_ahead_than_asked_for() -> None:
         assert next(results) == 0
         assert len(drawn) == 4  # the one that was asked for, and three more
         assert list(results) == [i * i for i in range(1, 20)]
+
+
+def test_notices_have_the_order_of_the_items_whatever_the_threads_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The later an item, the sooner its thread is done; the sixth fails after it has spoken."""
+
+    def read(i: int) -> int:
+        time.sleep(0.05 * (6 - i))
+        say(f"notice: {i}")
+        say_once(f"notice: {i} is the first of its kind", "kind")
+        if i == 5:
+            raise ValueError("the sixth")
+        return i
+
+    with ThreadPoolExecutor(6) as pool:
+        results = run_ahead(pool, read, range(6), 6)
+        assert [next(results) for _ in range(5)] == list(range(5))
+        with pytest.raises(ValueError, match="the sixth"):
+            next(results)
+    said = [f"notice: {i}" for i in range(6)]
+    said.insert(1, "notice: 0 is the first of its kind")
+    assert capsys.readouterr().err.splitlines() == said

@@ -13,13 +13,13 @@ from hematovision.program.console import UserError
 from hematovision.program.files import (
     LIMITS,
     check_writable,
-    csv_table,
     describe_others,
     read_file,
     survey,
     write_text,
     written_whole,
 )
+from hematovision.program.tables import csv_table
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
