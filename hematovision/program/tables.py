@@ -7,7 +7,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hematovision.program.files import written_whole
 
@@ -27,10 +27,16 @@ def guard(value: Any) -> Any:
 class Table:
     """A table to fill row by row."""
 
-    def __init__(self, file: Any, columns: Sequence[str]) -> None:
-        self._columns = columns
-        self._writer = csv.writer(file, lineterminator="\n")
+    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+        self._columns, self._file = columns, file
+        # What breaks a line is quoted where it is of the line's end: Python before 3.13 leaves a
+        # lone return bare otherwise.
+        self._writer = csv.writer(self, lineterminator="\r\n")
         self._writer.writerow(map(guard, columns))
+
+    def write(self, line: str) -> None:
+        """A row as csv.writer hands it on, whose line ends as those of any text of ours."""
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
     def writerow(self, row: Mapping[str, Any]) -> None:
         """A row by its columns; a column that lacks stays empty, KeyError for one too many."""
