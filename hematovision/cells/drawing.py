@@ -1,6 +1,8 @@
 """How cells are drawn: a field in, the field with its boxes, labels and counts out.
 
-draw_cells(image, cells, labels)    # (h, w, 3) uint8 RGB, enlarged where it is small
+    draw_cells(image, cells, labels)    # (h, w, 3) uint8 RGB, enlarged where it is small
+
+Colours are those that colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def choose_colours(labels: Sequence[str]) -> dict[str, Colour]:
-    """An RGB colour for each label, of those that colour-blind readers can tell apart."""
+    """An RGB colour for each label."""
     colours = {"RBC": BLUE, "WBC": AMBER, "Platelets": GREEN}
     others = (PINK, SKY, ORANGE, YELLOW)
     rest = [label for label in labels if label not in colours]

@@ -1,6 +1,6 @@
 """What a picture's file says of itself before a pixel of it is decoded.
 
-    read_header(data) -> Header      # kind, size, depth, transparency, pages, orientation
+    read_header(data) -> Header      # kind, size, depth, transparency, orientation
 
 Decoders trust: they ask for the memory that a header promises, and make half a grey picture of
 half a file. So the structure is walked here first, for the six kinds that are read: JPEG, PNG,
@@ -19,9 +19,20 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from hematovision.pictures.header import CUT, DAMAGED, MOST_PARTS, FormatError, Header, is_filled_up
-from hematovision.pictures.jpeg import find_orientation, read_jp2, read_jpeg
+from hematovision.pictures.header import (
+    CUT,
+    DAMAGED,
+    MOST_PARTS,
+    FormatError,
+    Header,
+    OrientationTag,
+    find_orientation,
+    is_filled_up,
+)
+from hematovision.pictures.jpeg import read_jp2, read_jpeg
 from hematovision.pictures.tiff import read_tiff
+
+FRAMES = "of several frames the first is read"
 
 
 def read_header(data: bytes) -> Header:
@@ -48,8 +59,8 @@ def read_header(data: bytes) -> Header:
 
 def read_png(data: bytes) -> Header:
     """Chunk by chunk to IEND, each with its checksum: zeros in the middle don't pass for pixels."""
-    view, at, facts = memoryview(data), 8, {}
-    alpha, pages, pixels = False, 1, False
+    view, at, tag = memoryview(data), 8, OrientationTag()
+    alpha, note, pixels, width = False, "", False, 0
     for _ in range(MOST_PARTS):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 8 + length
@@ -59,24 +70,24 @@ def read_png(data: bytes) -> Header:
             raise FormatError(DAMAGED)
         if kind == b"IHDR":
             width, height, bits, colour = struct.unpack_from(">IIBB", data, at + 8)
-            facts = {"width": width, "height": height, "bits": bits}
             alpha = colour in (4, 6)
         elif kind == b"tRNS":
             alpha = True
         elif kind == b"acTL":
-            (pages,) = struct.unpack_from(">I", data, at + 8)
+            (frames,) = struct.unpack_from(">I", data, at + 8)
+            note = FRAMES if frames > 1 else ""
         elif kind == b"IDAT":
             pixels = True
         elif kind == b"eXIf":
-            facts |= find_orientation(data, at + 8, end) | {"chunk": (at + 4, end)}
+            tag = find_orientation(data, at + 8, end)._replace(chunk=(at + 4, end))
         elif kind == b"IEND":
             break
         at = end + 4
-    if kind != b"IEND" or "width" not in facts or not pixels:
+    if kind != b"IEND" or not width or not pixels:
         raise FormatError(DAMAGED)
-    deep = facts["bits"] > 8
+    deep = bits > 8
     cost = (16 if deep else 8) if alpha else (12 if deep else 4)
-    return Header("PNG", alpha=alpha, pages=pages, cost=cost, **facts)
+    return Header("PNG", width, height, bits, alpha, note=note, cost=cost, tag=tag)
 
 
 # --- BMP ------------------------------------------------------------------------------------------
@@ -110,28 +121,28 @@ def read_webp(data: bytes) -> Header:
     # Compressed pixels don't end in zeros; a download that was cut and filled up does.
     if len(data) < end or end < 30 or not any(data[end - 64 : end]):
         raise FormatError(CUT)
-    kind, facts = data[12:16], {}
+    kind, tag, alpha, note = data[12:16], OrientationTag(), False, ""
     if kind == b"VP8 ":
         width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", data, 26))
     elif kind == b"VP8L":
         (packed,) = struct.unpack_from("<I", data, 21)
         width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-        facts = {"alpha": bool(packed >> 28 & 1)}
+        alpha = bool(packed >> 28 & 1)
     elif kind == b"VP8X":
         width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
-        facts = {"alpha": bool(data[20] & 0x10), "pages": 1 + bool(data[20] & 0x02)}
+        alpha, note = bool(data[20] & 0x10), FRAMES if data[20] & 0x02 else ""
         at = 12
         for _ in range(MOST_PARTS):
-            if at + 8 > end or "orientation" in facts:
+            if at + 8 > end or tag.at:
                 break
             name, length = struct.unpack_from("<4sI", data, at)
             if name == b"EXIF":
                 skip = 6 * (data[at + 8 : at + 14] == b"Exif\0\0")
-                facts |= find_orientation(data, at + 8 + skip, at + 8 + length)
+                tag = find_orientation(data, at + 8 + skip, at + 8 + length)
             at += 8 + length + length % 2
     else:
         raise FormatError(DAMAGED)
-    return Header("WebP", width, height, cost=11, **facts)
+    return Header("WebP", width, height, alpha=alpha, note=note, cost=11, tag=tag)
 
 
 READERS: tuple[tuple[bytes, Callable[[bytes], Header]], ...] = (

@@ -117,7 +117,7 @@ def fill_cells(value: np.ndarray) -> np.ndarray:
     that hang together with the border: cells in the twilight of a vignette would join its black."""
     side = max(3, min(value.shape) // 4) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    padded = cv2.copyMakeBorder(value, *[side] * 4, cv2.BORDER_CONSTANT, value=0)
+    padded = cv2.copyMakeBorder(value, side, side, side, side, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
     return np.ascontiguousarray(closed[side:-side, side:-side])
 
@@ -152,7 +152,7 @@ def is_frame(region: np.ndarray, smallest: float, bulge: float) -> bool:
 def is_bar(region: np.ndarray) -> bool:
     """Whether what `region` leaves is a rectangle, whose edges are sharp."""
     y, x = np.nonzero(~region)
-    return len(y) >= 0.98 * (np.ptp(y) + 1) * (np.ptp(x) + 1)
+    return bool(len(y) >= 0.98 * (np.ptp(y) + 1) * (np.ptp(x) + 1))
 
 
 def find_scale_bars(image: np.ndarray) -> list[tuple[int, int, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 CUT = "the image is cut short; copy the file again"
@@ -13,6 +14,23 @@ class FormatError(ValueError):
     """Why a file is not a picture that can be read, and what to do: an error line's second half."""
 
 
+class Planes(NamedTuple):
+    """The grey planes of a TIFF that its decoder would get wrong as a whole."""
+
+    directories: tuple[bytes, ...]  # of a TIFF each, see `write_plane`: grey; red, green, blue
+    alpha: bool  # the last one is transparency
+    white_is_zero: bool  # what is decoded is a negative
+
+
+class OrientationTag(NamedTuple):
+    """EXIF's orientation, 1 to 8, and how it is written in the file."""
+
+    value: int = 1
+    at: int = 0  # where in the file that number stands, 0: nowhere
+    big_endian: bool = False
+    chunk: tuple[int, int] = 0, 0  # of a PNG: what the checksum after it is of
+
+
 class Header(NamedTuple):
     """What is known of a picture before it is decoded."""
 
@@ -22,12 +40,32 @@ class Header(NamedTuple):
     bits: int = 8  # of a sample
     alpha: bool = False
     premultiplied: bool = False  # colours were already multiplied by alpha
-    pages: int = 1  # of a TIFF; frames of an animation
-    orientation: int = 1  # EXIF's: 1 to 8
-    orientation_at: int = 0  # where in the file that number stands, 0: nowhere
-    big_endian: bool = False  # how it is written there
+    tag: OrientationTag = OrientationTag()
     cost: float = 3  # bytes that a pixel takes while it is decoded, at most
-    chunk: tuple[int, int] = 0, 0  # of a PNG: what the checksum after it is of
+    planes: Planes | None = None  # where they must be decoded one by one
+    note: str = ""  # what of it isn't shown, or not as it is stored
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's: 1 to 8."""
+        return self.tag.value
+
+
+def find_orientation(data: bytes, start: int, end: int) -> OrientationTag:
+    """The tag in EXIF, a TIFF without pixels from `start` to `end`; upright where it has none."""
+    order = {b"II": "<", b"MM": ">"}.get(data[start : start + 2])
+    if order is None:
+        return OrientationTag()
+    try:
+        first = start + struct.unpack_from(order + "I", data, start + 4)[0]
+        (count,) = struct.unpack_from(order + "H", data, first)
+        for at in range(first + 2, min(first + 2 + 12 * count, end - 11), 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", data, at)
+            if tag == 274 and kind == 3 and 1 <= value <= 8:
+                return OrientationTag(value, at + 8, order == ">")
+    except struct.error:  # EXIF is a courtesy: damage there is no reason to refuse the picture
+        pass
+    return OrientationTag()
 
 
 def is_filled_up(data: bytes, start: int, row: int, rows: int) -> bool:

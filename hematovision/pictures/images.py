@@ -15,8 +15,9 @@ import numpy as np
 from hematovision import MOST_PIXELS
 from hematovision.pictures.foreign import name_foreign, name_suffix
 from hematovision.pictures.formats import read_header
-from hematovision.pictures.header import FormatError, Header
+from hematovision.pictures.header import FormatError, Header, Planes
 from hematovision.pictures.orientation import turn_upright
+from hematovision.pictures.tiff import write_plane
 from hematovision.program.console import UserError, say_once
 from hematovision.program.files import read_file, write_bytes
 
@@ -48,33 +49,24 @@ def read_image(path: Path, data: bytes | None = None) -> np.ndarray:
     if not data:
         raise UserError(f"{path}: the file is empty; give an image file")
     header = check_header(path, data)
-    # A decoder's own turning: for all kinds but those that are read as they are stored.
-    depth = cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
-    mode = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | depth
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    except cv2.error:
-        image = None
+    image = decode(data, header)
     if image is None:
         raise UserError(
             f"{path}: the image is damaged, or a kind of {header.kind} that OpenCV doesn't know; "
             "copy the file again, or save it as PNG"
         )
-    notes = []
+    notes = [header.note] if header.note else []
     if image.dtype == np.uint16:
         image, used = reduce_depth(image)
         if used < 16:
             notes.append(f"{used} of 16 bits are used, stretched to their range")
-    if header.pages > 1:
-        what = "pages or channels" if header.kind == "TIFF" else "frames"
-        notes.append(f"of several {what} the first is read")
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if header.planes and header.planes.white_is_zero:
+        image[..., :3] = 255 - image[..., :3]
     if image.shape[2] == 4:
         image, seen = lay_over_white(image, header.premultiplied)
         if seen:
             notes.append("what is transparent is laid over white")
-    if header.alpha and header.kind != "TIFF":
+    if header.planes or (header.alpha and header.kind != "TIFF"):
         image = turn_upright(image, header.orientation)
     for note in notes:
         say_once(f"notice: {path}: {note}", note)
@@ -97,6 +89,37 @@ def check_header(path: Path, data: bytes) -> Header:
             "cut the slide into fields"
         )
     return header
+
+
+def decode(data: bytes, header: Header) -> np.ndarray | None:
+    """What a file holds: (h, w, 3 or 4) BGR or BGRA, uint8 or uint16; None where it is damaged.
+
+    It is turned upright but for what is made of planes, and what is transparent and no TIFF.
+    """
+    try:
+        if header.planes:
+            return merge_planes(data, header.planes)
+        depth = cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
+        mode = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | depth
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:
+        return None
+    if image is not None and image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image
+
+
+def merge_planes(data: bytes, planes: Planes) -> np.ndarray | None:
+    """The picture (h, w, 3 or 4) BGR or BGRA that a TIFF's planes make up."""
+    found: list[np.ndarray] = []
+    for directory in planes.directories:
+        file = np.frombuffer(write_plane(data, directory), np.uint8)
+        plane = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
+        if plane is None or plane.ndim != 2:
+            return None
+        found.append(plane)
+    cover = [found.pop()] if planes.alpha else []
+    return cv2.merge([*(found[::-1] if len(found) == 3 else found * 3), *cover])
 
 
 def reduce_depth(image: np.ndarray) -> tuple[np.ndarray, int]:

@@ -6,7 +6,15 @@ import re
 import struct
 from typing import Any
 
-from hematovision.pictures.header import CUT, DAMAGED, MOST_PARTS, FormatError, Header
+from hematovision.pictures.header import (
+    CUT,
+    DAMAGED,
+    MOST_PARTS,
+    FormatError,
+    Header,
+    OrientationTag,
+    find_orientation,
+)
 
 MOST_SCANS = 100  # of a JPEG: hostile ones would take hours
 # After a JPEG's entropy-coded data comes a marker that is neither a stuffed byte nor a restart...
@@ -21,7 +29,7 @@ def read_jpeg(data: bytes) -> Header:
     A thumbnail's own end marker lies inside a segment, so it is never taken for that one.
     """
     frame: dict[str, Any] = {}
-    orientation: dict[str, Any] = {}
+    tag = OrientationTag()
     at, scans = 2, 0
     for _ in range(MOST_PARTS):
         at = data.index(b"\xff", at) if b"\xff" in data[at : at + 4096] else len(data)
@@ -48,8 +56,8 @@ def read_jpeg(data: bytes) -> Header:
             frame = {"width": width, "height": height, "cost": cost}
         elif marker == 0xF7:
             raise FormatError("a JPEG-LS picture; save it as PNG or TIFF")
-        elif marker == 0xE1 and data[at + 2 : at + 8] == b"Exif\0\0" and not orientation:
-            orientation = find_orientation(data, at + 8, at + length)
+        elif marker == 0xE1 and data[at + 2 : at + 8] == b"Exif\0\0" and not tag.at:
+            tag = find_orientation(data, at + 8, at + length)
         at += length
         if marker == 0xDA:
             scans += 1
@@ -61,28 +69,7 @@ def read_jpeg(data: bytes) -> Header:
         raise FormatError(DAMAGED)
     if not frame or not scans:
         raise FormatError(CUT)
-    return Header("JPEG", **frame, **orientation)
-
-
-def find_orientation(data: bytes, start: int, end: int) -> dict[str, Any]:
-    """Where EXIF, a TIFF without pixels from `start`, holds the orientation, and which it is."""
-    order = {b"II": "<", b"MM": ">"}.get(data[start : start + 2])
-    if order is None:
-        return {}
-    try:
-        first = start + struct.unpack_from(order + "I", data, start + 4)[0]
-        (count,) = struct.unpack_from(order + "H", data, first)
-        for at in range(first + 2, min(first + 2 + 12 * count, end - 11), 12):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", data, at)
-            if tag == 274 and kind == 3 and 1 <= value <= 8:
-                return {
-                    "orientation": value,
-                    "orientation_at": at + 8,
-                    "big_endian": order == ">",
-                }
-    except struct.error:  # EXIF is a courtesy: damage there is no reason to refuse the picture
-        pass
-    return {}
+    return Header("JPEG", **frame, tag=tag)
 
 
 def read_jp2(data: bytes) -> Header:

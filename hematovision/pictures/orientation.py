@@ -1,7 +1,9 @@
 """Which way up: the orientation tag that cameras write, obeyed or, where boxes ignore it, settled.
 
-data = settle_frame(data, width, height)    # a file whose tag agrees with its boxes
-image = turn_upright(image, 6)
+    data = settle_frame(data, width, height)    # a file whose tag agrees with its boxes
+    image = turn_upright(image, 6)
+
+1 to 8 are EXIF's.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ def settle_frame(data: bytes, width: int, height: int) -> bytes:
     if header.orientation < 5 or (width, height) != stored or stored == shown:
         return data
     changed = bytearray(data)
-    struct.pack_into((">" if header.big_endian else "<") + "H", changed, header.orientation_at, 1)
-    start, end = header.chunk
+    tag = header.tag
+    struct.pack_into((">" if tag.big_endian else "<") + "H", changed, tag.at, 1)
+    start, end = tag.chunk
     if end:
         struct.pack_into(">I", changed, end, zlib.crc32(changed[start:end]))
     return bytes(changed)
