@@ -156,8 +156,8 @@ def open_run(options: Options) -> Run:
     own = find_own(fields, share) if share else np.ones(len(fields.name), bool)
     if share:
         examples = examples.keep(np.isin(examples.train.source, fields.name[own]))
-    fields = FieldSplits(fields, own, archive.fields["val"])
-    return Run(options, archive, folder, start, examples, fields)
+    splits = FieldSplits(fields, own, archive.fields["val"])
+    return Run(options, archive, folder, start, examples, splits)
 
 
 def make_plans(run: Run, origin: str) -> tuple[Plan, Plan]:
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in tell_start(run.start, origin, run.archive):
         say(line)
     crop_plan, field_plan = make_plans(run, origin)
-    own_fields = model is not None and model.fields is not None
+    own_fields = model is not None and bool(model.fields)
     field_backbone = free_size(backbone) if field_plan.epochs and not own_fields else None
     network = build_crop_network(backbone, len(examples.leaves))
     clock("build")

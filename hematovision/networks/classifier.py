@@ -24,7 +24,7 @@ from hematovision.networks.card import (
     read_card,
 )
 from hematovision.networks.litert import ThreadedNetwork
-from hematovision.pictures.images import scale_pixels, square_crop
+from hematovision.pictures.images import Crops, scale_pixels, square_crop
 from hematovision.program.console import UserError, first_line, progress, run_ahead
 from hematovision.program.files import read_file
 
@@ -32,7 +32,7 @@ TURNS = (1, 2, 3)  # quarter turns in which a cell that has kinds is looked at a
 
 
 def ask_network(
-    network: ThreadedNetwork, crops: np.ndarray, workers: int = 2
+    network: ThreadedNetwork, crops: Crops, workers: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n, k) and novelty (n,) of uint8 crops (n, size, size, 3).
 
@@ -51,7 +51,7 @@ def ask_network(
 
 
 def settle_kinds(
-    network: ThreadedNetwork, crops: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    network: ThreadedNetwork, crops: Crops, probabilities: np.ndarray, classes: Sequence[str]
 ) -> np.ndarray:
     """Probabilities (n, k), where those of the kinds of the likeliest class are means over turns.
 
@@ -148,12 +148,12 @@ class Classifier:
             label if find_parent(label, self.classes) else None,
         )
 
-    def predict_proba(self, crops: np.ndarray, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    def predict_proba(self, crops: Crops, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, k) and novelty (n,) of uint8 crops (n, size, size, 3)."""
         probabilities, novelty = ask_network(self._network, crops, workers)
         return self._settle(crops, probabilities), novelty
 
-    def _settle(self, crops: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    def _settle(self, crops: Crops, probabilities: np.ndarray) -> np.ndarray:
         if self.threshold is not None:
             return probabilities
         return settle_kinds(self._network, crops, probabilities, self.classes)

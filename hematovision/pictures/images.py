@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -197,7 +198,16 @@ def unscale_pixels(crops: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def slices(crops: np.ndarray) -> Iterator[np.ndarray]:
+class Crops(Protocol):
+    """Crops (n, size, size, 3), in memory or on the disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def slices(crops: Crops) -> Iterator[np.ndarray]:
     """The crops SLICE at a time: as floats, or as many views, they would fill the memory."""
     return (crops[start : start + SLICE] for start in range(0, len(crops), SLICE))
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hematovision.networks.card import PRETRAINED
+from hematovision.pictures.images import Crops
 from hematovision.program.console import UserError, first_line, quiet_stderr, say
 from hematovision.program.files import read_file, written_whole
 
@@ -52,7 +53,7 @@ def start_tensorflow(seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_backbone(weights: str, crops: np.ndarray) -> tuple[keras.Model, str]:
+def build_backbone(weights: str, crops: Crops) -> tuple[keras.Model, str]:
     """MobileNetV2 (Sandler et al., 2018) without its top, and in words where its weights are from.
 
     Comes back folded, see `fold_norms`. The crops (n, size, size, 3) tell its size, and settle the

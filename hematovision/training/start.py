@@ -27,6 +27,7 @@ from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.networks.detector import Detector
 from hematovision.networks.litert import read_weights
 from hematovision.networks.seen import find_seen_fields, find_seen_twins
+from hematovision.pictures.images import Crops
 from hematovision.program.console import UserError, first_line
 from hematovision.program.files import read_file
 from hematovision.training.backbone import build_backbone, build_bare
@@ -50,7 +51,7 @@ class KnownModel(NamedTuple):
     card: Card
     leaves: list[str]  # what the network for crops tells apart
     crops: Weights
-    fields: Weights | None  # None: it can't find cells in whole fields
+    fields: Weights  # empty: it can't find cells in whole fields
     classifier: Classifier  # to hold what is built of it against
     exported_fields: bytes  # the same of its network for fields
     rehearsal: Rehearsal | None  # crops that it was taught, where some are kept with it
@@ -126,7 +127,8 @@ def load_model(folder: Path) -> KnownModel:
         Detector.load(folder, card)
     try:
         crops = read_weights(read_file(folder / f"{NAME}.tflite", "model"))
-        fields, exported_fields = None, b""
+        fields: Weights = {}
+        exported_fields = b""
         if with_fields:
             exported_fields = read_file(folder / f"{FIELDS_NAME}.tflite", "model")
             fields = read_weights(exported_fields)
@@ -158,10 +160,10 @@ def take_in(archive: Archive, model: KnownModel | None) -> Archive:
 def tell_labels(labels: Sequence[str], model: KnownModel) -> str:
     """How the labels of an archive and what a model knows meet, in a line."""
     known = {name.casefold() for name in (*model.leaves, *model.card.classes)}
-    covers = list_members(list(labels), model.leaves).any(axis=1)
+    covers = list_members(list(labels), model.leaves).any(axis=1).tolist()
     same = [a for a, c in zip(labels, covers, strict=True) if c or a.casefold() in known]
     new = [name for name in labels if name not in same]
-    shown = list_members(list(labels), model.leaves).any(axis=0)
+    shown = list_members(list(labels), model.leaves).any(axis=0).tolist()
     kept = [leaf for leaf, there in zip(model.leaves, shown, strict=True) if not there]
     parts = [f"known to the {model.name}: {', '.join(same) or 'none'}"]
     parts += [f"new to it: {', '.join(new)}"] if new else []
@@ -180,7 +182,7 @@ def tell_start(start: Start, origin: str, archive: Archive) -> list[str]:
     return lines
 
 
-def start_backbone(start: Start, crops: np.ndarray) -> tuple[keras.Model, str]:
+def start_backbone(start: Start, crops: Crops) -> tuple[keras.Model, str]:
     """The folded backbone for crops (n, size, size, 3), and in words where it is from."""
     if start.model is None:
         return build_backbone(start.weights, crops)

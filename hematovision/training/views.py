@@ -149,9 +149,14 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = picture + spread * rng.standard_normal(picture.shape, np.float32)
     picture = cv2.convertScaleAbs(np.maximum(picture, 0))  # rounds and saturates
     if rng.random() < 0.25:
-        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))
-        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+        picture = recompress(picture, int(rng.integers(25, 80)))
     return picture
+
+
+def recompress(picture: np.ndarray, quality: int) -> np.ndarray:
+    """A picture (h, w, 3) uint8 as JPEG of that quality, 0 to 100, gives it back."""
+    data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
 def restain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -209,8 +214,7 @@ def coarsen(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.n
     share = pixels / cell_px
     small = resize(image, max(8, round(width * share)), max(8, round(height * share)))
     if rng.random() < 0.7:
-        quality = cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))
-        small = cv2.imdecode(cv2.imencode(".jpg", small, quality)[1], cv2.IMREAD_COLOR)
+        small = recompress(small, int(rng.integers(40, 96)))
     method = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
     return cv2.resize(small, (width, height), interpolation=method)
 
@@ -229,7 +233,7 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     segment = cv2.resize(segment, (stretched, segment.shape[0]), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         segment = segment[:, ::-1]
-    segment = np.ascontiguousarray(np.rot90(segment, rng.integers(4)))
+    segment = np.ascontiguousarray(np.rot90(segment, int(rng.integers(4))))
     view = square_crop(segment, size)
     if rng.random() < 0.3:
         view = turn(view, rng)
@@ -239,7 +243,8 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
 def turn(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A crop turned by up to 45 degrees and slightly skewed and scaled about its middle."""
     size = len(crop)
-    move = cv2.getRotationMatrix2D((0, 0), rng.uniform(-45, 45), rng.uniform(0.85, 1.1))
+    angle, scale = rng.uniform(-45, 45), rng.uniform(0.85, 1.1)
+    move = np.asarray(cv2.getRotationMatrix2D((0, 0), angle, scale), np.float64)
     move[:, :2] += rng.normal(0, 0.1, (2, 2))
     move[:, 2] = size / 2 - move[:, :2].sum(axis=1) * size / 2
     return cv2.warpAffine(crop, move, (size, size), borderMode=cv2.BORDER_REPLICATE)

@@ -17,7 +17,8 @@ import functools
 import json
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ from hematovision.program.share import Share
 MOST_DEVICES = 8  # devices of all workers together: so many views are in a batch of fields
 
 
-class Workers(NamedTuple):
+@dataclass(frozen=True)
+class Workers:
     """Who takes part in a training, and which of them this process is."""
 
     strategy: Any  # tf.distribute's, or None where there is but one device

@@ -152,7 +152,7 @@ def draw_chunk(
         seen.append(network.frozen(views))
         start += len(views)
     seen += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
-    is_strange = np.repeat(np.float32([0, 1]), (len(chosen), count))
+    is_strange = np.repeat(np.array([0, 1], np.float32), (len(chosen), count))
     is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
     return Chunk(

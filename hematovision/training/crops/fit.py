@@ -63,7 +63,7 @@ def fit_crops(
             for batch in progress(batches, steps, f"fine-tune {epoch}"):
                 sums += step(*batch)
             loss, right, weight = sums.tolist()
-            row = {"phase": "fine-tune", "epoch": epoch, "loss": loss / max(weight, 1e-9)}
+            row: Row = {"phase": "fine-tune", "epoch": epoch, "loss": loss / max(weight, 1e-9)}
             check_loss(row["loss"], f"fine-tune {epoch}")
             row |= {"accuracy": right / max(weight, 1e-9), **validate()}
             history.append(row | {"seconds": time.perf_counter() - start})

@@ -16,7 +16,7 @@ from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import list_members
 from hematovision.networks.card import NAME
 from hematovision.networks.litert import Network
-from hematovision.pictures.images import scale_pixels, slices
+from hematovision.pictures.images import Crops, scale_pixels, slices
 from hematovision.pictures.light import GROUND
 from hematovision.program.console import UserError
 from hematovision.training.backbone import convert, set_half
@@ -64,7 +64,7 @@ class Frozen:
         self._network = Network(convert(lower, half=False), threads=os.cpu_count())
         self._shape = lower.output.shape[1:]
 
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
+    def __call__(self, crops: Crops) -> np.ndarray:
         activations = np.empty((len(crops), *self._shape), np.float16)
         batch = np.zeros((self.BATCH, *crops.shape[1:]), np.float32)
         for start in range(0, len(crops), self.BATCH):
@@ -84,7 +84,7 @@ class CropNetwork(NamedTuple):
     novelty: keras.Layer  # features, and what `pool_maps` tells of the activations, to novelty
     trainer: keras.Model  # activations to {"logits": (n, leaves), "novelty": (n, 1)}, with dropout
 
-    def ask(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def ask(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
         """Logits (n, leaves) and novelty (n,) of uint8 crops (n, size, size, 3)."""
         parts = [self.trainer.predict(self.frozen(x), batch_size=128, verbose=0)
                  for x in slices(crops)]  # fmt: skip
@@ -157,7 +157,7 @@ def set_heads(assembled: keras.Model, network: CropNetwork, temperature: float) 
     set_half(assembled.get_layer("strange"), *network.novelty.get_weights())
 
 
-def ask_keras(model: keras.Model, crops: np.ndarray) -> np.ndarray:
+def ask_keras(model: keras.Model, crops: Crops) -> np.ndarray:
     """The Keras model's own probabilities (n, k) for uint8 crops (n, size, size, 3)."""
     asked = (scale_pixels(x).astype(np.float32) for x in slices(crops))
     return np.concatenate([model.predict_on_batch(x)["probabilities"] for x in asked])

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from hematovision.pictures.images import slices
+from hematovision.pictures.images import Crops, slices
 from hematovision.training.views import recolour
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz    ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-")
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 
 
-def draw_strangers(count: int, crops: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
+def draw_strangers(count: int, crops: Crops, seed: Sequence[int]) -> Iterator[np.ndarray]:
     """As many pictures of no cell, SLICE at a time: (s, size, size, 3) uint8, each kind in turn.
 
     `crops` (n, size, size, 3) uint8 are cut into tiles for one of the kinds. Each picture has a
@@ -97,7 +97,7 @@ def draw_leaves(size: int, rng: np.random.Generator) -> np.ndarray:
     base, spread = rng.uniform(0, 255, 3), rng.uniform(20, 110)
     if rng.random() < 0.5:  # hardly any colour, as skin, stone and old photographs
         base = base.mean() + rng.normal(0, 20, 3)
-    canvas = np.full((size, size, 3), base, np.float32)
+    canvas: np.ndarray = np.full((size, size, 3), base, np.float32)
     smallest = rng.uniform(0.02, 0.1) * size
     for _ in range(int(spread_log(rng, 4, 120))):
         radius = smallest / np.sqrt(max(rng.random(), 0.003))
@@ -106,7 +106,9 @@ def draw_leaves(size: int, rng: np.random.Generator) -> np.ndarray:
         colour = np.clip(colour, 0, 255).tolist()
         if rng.random() < 1 / 3:
             axes = 2 * radius, 2 * radius * rng.uniform(0.3, 1)
-            cv2.ellipse(canvas, (middle, axes, rng.uniform(0, 180)), colour, -1, cv2.LINE_AA)
+            cv2.ellipse(
+                canvas, (middle.tolist(), axes, rng.uniform(0, 180)), colour, -1, cv2.LINE_AA
+            )
         else:
             corners = rng.integers(3, 7)
             angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
@@ -119,17 +121,20 @@ def draw_leaves(size: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 3))
     if rng.random() < 0.4:
-        canvas = canvas * np.linspace(*rng.uniform(0.5, 1.3, 2), size)[:, np.newaxis, np.newaxis]
+        canvas = (
+            canvas
+            * np.linspace(*rng.uniform(0.5, 1.3, 2).tolist(), size)[:, np.newaxis, np.newaxis]
+        )
     return canvas
 
 
 def draw_mirrored(size: int, rng: np.random.Generator) -> np.ndarray:
     """The same with a left half like the right, as most faces, animals and fronts of things."""
-    canvas = np.asarray(draw_leaves(size, rng), np.float32)
+    canvas: np.ndarray = np.asarray(draw_leaves(size, rng), np.float32)
     canvas[:, size - size // 2 :] = canvas[:, : size // 2][:, ::-1]
     if rng.random() < 0.7:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, size / 24))
-    shift = np.float32([[1, rng.normal(0, 0.1), rng.normal(0, size / 8)], [0, 1, 0]])
+    shift = np.array([[1, rng.normal(0, 0.1), rng.normal(0, size / 8)], [0, 1, 0]], np.float32)
     return cv2.warpAffine(canvas, shift, (size, size), borderMode=cv2.BORDER_REFLECT)
 
 

@@ -63,7 +63,7 @@ class FieldSplits(NamedTuple):
 
 def plan_fields(asked: int | None, count: int, model: KnownModel | None, plan: Plan) -> Plan:
     """How long and how fast is learnt from so many fields; the rest as in `plan`."""
-    known = model is not None and model.fields is not None
+    known = model is not None and bool(model.fields)
     epochs, repeats = asked, 1
     if epochs is None and known:
         repeats = max(1, EPOCH_STEPS * BATCH // max(count, 1))
@@ -80,7 +80,7 @@ def learn_fields(
 
     `backbone`: where no model is gone on from that finds cells already.
     """
-    known = model if model is not None and model.fields is not None else None
+    known = model if model is not None and model.fields else None
     labels = list_labels(splits.train, known)
     sizes = None
     if known:
@@ -132,7 +132,7 @@ def fit_folds(
         fit_fields(trainer, others, plan.of_fold(fold, shown))
         exports.append(convert(trainer.network))
         held = np.flatnonzero(home == fold)
-        answers = find_held_out(exports[-1], [fields[i] for i in held], len(trainer.red))
+        answers = find_held_out(exports[-1], [fields[i] for i in held.tolist()], len(trainer.red))
         for i, cells in zip(held, answers, strict=True):
             found[i] = cells
     return found, exports

@@ -121,8 +121,9 @@ def measure_scales(
     typical = measure_typical(known, len(labels))
     typical = np.where(np.isnan(typical), 1.0 if sizes is None else sizes, typical)
     for lab in set(labs.tolist()) - usual.keys():
-        size = [sides(box) / typical[label] for box, label, of in boxed if of == lab]
-        size = np.concatenate(size)
+        size = np.concatenate(
+            [sides(box) / typical[label] for box, label, of in boxed if of == lab]
+        )
         usual[lab] = float(np.median(size)) if len(size) else float(CELL)
     scales = []
     for found, lab in zip(own, labs.tolist(), strict=True):
@@ -144,7 +145,7 @@ def prepare_fields(
     for field, cell_px in zip(fields.read(labels), scales, strict=True):
         single = drop_doubles(field)
         segments = [
-            Segment(labels[k], tuple(map(int, b)))
+            Segment(labels[k], (int(b[0]), int(b[1]), int(b[2]), int(b[3])))
             for b, k in zip(single.box, single.label, strict=True)
         ]
         free = find_free_area(single.image(), segments, cell_px)

@@ -46,7 +46,7 @@ def settle_typical(
     """Side of a cell of each label in parts of a red cell's (labels,), near what a model knows
     where few are annotated."""
     typical = measure_typical(((f.box, f.label, f.lab, f.cell_px) for f in fields), len(labels))
-    if model is not None and model.fields is not None:
+    if model is not None and model.fields:
         known = model.of_fields.typical_side
         for k, label in enumerate(labels):
             if label in known:

@@ -116,7 +116,7 @@ def cut_cells(
     cells: list[list[np.ndarray]] = [[] for _ in range(labels)]
     count: Counter[tuple[str, int]] = Counter()
     for i in rng.permutation(len(fields)):
-        source = fields[i]
+        source = fields[int(i)]
         wanted = np.array([count[source.lab, k] < MOST_CUT for k in range(labels)])
         if not wanted[source.label].any():
             continue
@@ -187,7 +187,7 @@ def turn_cell(
     """A cut-out cell resized and turned, and its soft elliptic mask (h, w, 1) in [0, 1]."""
     zoom *= np.exp(rng.uniform(-0.15, 0.15))
     patch = resize(cell, *(max(4, round(n * zoom)) for n in cell.shape[1::-1]))
-    patch = np.rot90(patch, rng.integers(4))[:, :: rng.choice((1, -1))]
+    patch = np.rot90(patch, int(rng.integers(4)))[:, :: rng.choice((1, -1))]
     h, w = patch.shape[:2]
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     mask = np.clip((1.04 - np.hypot(x, y)) / 0.12, 0, 1).astype(np.float32)
