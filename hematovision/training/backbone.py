@@ -90,14 +90,14 @@ def build_backbone(weights: str, crops: Crops) -> tuple[keras.Model, str]:
     return fold_norms(backbone), f"{kind} {path.name}, sha256 {digest}"
 
 
-def build_bare(shape: tuple[int | None, int | None, int]) -> keras.Model:
+def build_bare(shape: tuple[int | None, ...]) -> keras.Model:
     """A folded MobileNetV2 whose weights are still to be set."""
     import keras
 
     return fold_norms(keras.applications.MobileNetV2(shape, include_top=False, weights=None))
 
 
-def fetch_imagenet(shape: tuple[int, int, int]) -> keras.Model | None:
+def fetch_imagenet(shape: tuple[int, ...]) -> keras.Model | None:
     """MobileNetV2 with ImageNet weights from Keras's cache or download, or None without network."""
     import keras
 

@@ -160,11 +160,10 @@ def take_in(archive: Archive, model: KnownModel | None) -> Archive:
 def tell_labels(labels: Sequence[str], model: KnownModel) -> str:
     """How the labels of an archive and what a model knows meet, in a line."""
     known = {name.casefold() for name in (*model.leaves, *model.card.classes)}
-    covers = list_members(list(labels), model.leaves).any(axis=1).tolist()
-    same = [a for a, c in zip(labels, covers, strict=True) if c or a.casefold() in known]
+    members = list_members(list(labels), model.leaves)
+    same = [a for a, m in zip(labels, members, strict=True) if m.any() or a.casefold() in known]
     new = [name for name in labels if name not in same]
-    shown = list_members(list(labels), model.leaves).any(axis=0).tolist()
-    kept = [leaf for leaf, there in zip(model.leaves, shown, strict=True) if not there]
+    kept = [leaf for leaf, m in zip(model.leaves, members.T, strict=True) if not m.any()]
     parts = [f"known to the {model.name}: {', '.join(same) or 'none'}"]
     parts += [f"new to it: {', '.join(new)}"] if new else []
     parts += [f"kept without an example here: {', '.join(kept)}"] if kept else []

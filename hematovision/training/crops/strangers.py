@@ -121,10 +121,8 @@ def draw_leaves(size: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 3))
     if rng.random() < 0.4:
-        canvas = (
-            canvas
-            * np.linspace(*rng.uniform(0.5, 1.3, 2).tolist(), size)[:, np.newaxis, np.newaxis]
-        )
+        first, last = map(float, rng.uniform(0.5, 1.3, 2))
+        canvas = canvas * np.linspace(first, last, size)[:, np.newaxis, np.newaxis]
     return canvas
 
 

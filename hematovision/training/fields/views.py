@@ -115,8 +115,8 @@ def cut_cells(
     """
     cells: list[list[np.ndarray]] = [[] for _ in range(labels)]
     count: Counter[tuple[str, int]] = Counter()
-    for i in rng.permutation(len(fields)):
-        source = fields[int(i)]
+    for i in rng.permutation(len(fields)).tolist():
+        source = fields[i]
         wanted = np.array([count[source.lab, k] < MOST_CUT for k in range(labels)])
         if not wanted[source.label].any():
             continue
@@ -156,7 +156,7 @@ def lay_over(
     for k in sorted(kinds, key=lambda k: not red[k]):
         if not cells[k]:
             continue
-        patch, mask = turn_cell(cells[k][rng.integers(len(cells[k]))], zoom, rng)
+        patch, mask = turn_cell(cells[k][int(rng.integers(len(cells[k])))], zoom, rng)
         high, wide = mask.shape[:2]
         for _ in range(8):
             x = int(rng.integers(-int(wide * 0.65), max(w - int(wide * 0.35), 1)))
