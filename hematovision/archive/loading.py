@@ -35,6 +35,7 @@ from hematovision.cells.labels import is_rbc
 from hematovision.pictures.images import unscale_pixels
 from hematovision.program.console import UserError
 from hematovision.program.files import open_regular
+from hematovision.program.marks import digest_file
 from hematovision.program.share import Share
 
 FIELD_KEYS = ("field", "field_end", "field_box", "field_label", "field_index")
@@ -125,14 +126,6 @@ def read_fields(archive: np.lib.npyio.NpzFile, split: str, held: bool) -> FieldS
     complete = read_complete(archive, split)
     check_fields(split, [name, file, end, box, label, index], lab, complete)
     return FieldSplit(name, file, end, box, label, index, lab, complete, find_starts(end))
-
-
-def digest_file(file: BinaryIO) -> str:
-    """SHA-256 of a file, read from where it stands."""
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def digest_directory(file: BinaryIO) -> str:

@@ -28,6 +28,7 @@ from hematovision.program.surroundings import printable, settled
 STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
 SAID: set[str] = set()
 HELD = threading.local()  # `notices` of a thread that works ahead: text, and its kind if it has one
+ENDINGS: list[Callable[[], None]] = []  # what is to be done when a script ends, however it does
 
 
 class UserError(Exception):
@@ -133,6 +134,9 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
             except OSError as error:
                 say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
                 return 2
+            finally:
+                while ENDINGS:
+                    ENDINGS.pop()()
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hematovision.program.files import written_whole
+from hematovision.program.marks import MAKER
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with written_whole(path) as temporary:
         # No version in the file: the same numbers give the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", metadata={"Software": MAKER})
 
 
 def plot_history(history: Sequence[dict[str, Any]]) -> Figure:

@@ -12,25 +12,32 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hematovision.program.console import UserError
+from hematovision.program.marks import is_drawn
 from hematovision.program.signals import TEMPORARY
 
 HERE = Path(__file__).resolve().parents[2]  # the folder of the scripts, with data/
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
 LONGEST_STEM = 220  # bytes of 255, so that number and ending fit in too
 LITTER = {"thumbs.db", "desktop.ini"}
+DRAWN = "drawn by HematoVision"  # among what `survey` passes over
 # How large a file may be, in bytes: a larger one is none of the kind.
 LIMITS = {
     "picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20,
     "weights file": 2 << 30, "history": 64 << 20, "archive": 256 << 30,
-    "rehearsal": 1 << 30,
+    "rehearsal": 1 << 30, "journal": 256 << 30,
 }  # fmt: skip
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` on success, and vanishes on any failure."""
+    """Give a temporary path that becomes `path` on success, and vanishes on any failure.
+
+    UserError where a folder or a link stands there: what a link leads to is somebody's.
+    """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file to write")
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link; remove it, or name what it leads to")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -109,8 +116,9 @@ def read_file(path: Path, kind: str) -> bytes:
 def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
     """The image files of a folder and all below, by name; and how many others of which suffix.
 
-    What is hidden, a Mac's side files (``._x``, ``__MACOSX``) and folders met twice are passed over
-    without a word; so are folders that can't be entered.
+    What we drew ourselves is none of them, and counted as such. What is hidden, a Mac's side files
+    (``._x``, ``__MACOSX``) and folders met twice are passed over without a word; so are folders
+    that can't be entered.
     """
     images: list[Path] = []
     others: Counter[str] = Counter()
@@ -127,7 +135,10 @@ def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
             if name.startswith(".") or name.lower() in LITTER:
                 continue
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                images.append(path)
+                if is_drawn(path):
+                    others[DRAWN] += 1
+                else:
+                    images.append(path)
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
     return sorted(images), others
@@ -138,6 +149,15 @@ def describe_others(others: Counter[str], most: int = 4) -> str:
     parts = [f"{n} {suffix}" for suffix, n in others.most_common(most)]
     rest = others.total() - sum(n for _, n in others.most_common(most))
     return ", ".join([*parts, f"{rest} of other kinds"] if rest else parts)
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of a file, by which a changed one is told; [] where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def name_apart(paths: Iterable[Path]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from conftest import SAMPLE, Run, answers, files_below
 
 from hematovision.networks.detector import Detector
+from hematovision.program.console import UserError
 from hematovision.program.journal import Journal
 
 SOME = sorted((SAMPLE / "JPEGImages").iterdir())[:4]
@@ -117,3 +119,66 @@ def test_segments_are_shared_too(run: Run, images: list[Path]) -> None:
     whole = run("predict.py", *images, "--json")
     shares = [run("predict.py", *images, "--json", "--shard", f"{k}/2") for k in (1, 2)]
     assert "".join(s.out for s in shares) == whole.out
+
+
+@pytest.mark.parametrize("how", ["changed", "moved", "taken out"])
+def test_an_answer_that_somebody_changed_is_not_taken(
+    how: str, tmp_path: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(tmp_path / "a.jsonl", {"model": 1}, resume=True)
+    for k, path in enumerate(images[:4]):
+        journal.add(path, {"answer": {"count": k}})
+    head, *lines = journal.path.read_text().splitlines(keepends=True)
+    if how == "changed":
+        lines[2] = lines[2].replace('"count": 2', '"count": 9')
+    elif how == "moved":
+        lines[2], lines[3] = lines[3], lines[2]
+    else:
+        del lines[2]
+    journal.path.write_text("".join([head, *lines]))
+    assert Journal(journal.path, {"model": 1}, resume=True).take_up(images) == 2
+    assert "has changed; asking anew" in capsys.readouterr().err
+
+
+def test_wherever_it_is_cut_it_goes_on_to_the_same_bytes(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    def run(path: Path, resume: bool) -> bytes:
+        journal = Journal(path, {"model": 1}, resume)
+        for k in range(journal.take_up(images), 4):
+            journal.add(images[k], {"answer": {"count": k}} if k != 2 else {})
+        return path.read_bytes()
+
+    whole = run(tmp_path / "whole.jsonl", False)
+    cut = tmp_path / "cut.jsonl"
+    for end in range(0, len(whole) + 1, 7):
+        cut.write_bytes(whole[:end])
+        if 0 < end <= whole.index(b"\n"):  # the head is written whole: this is no journal of ours
+            with pytest.raises(UserError, match="no journal of ours"):
+                run(cut, True)
+        else:
+            assert run(cut, True) == whole
+
+
+@pytest.mark.parametrize("what", ["text", "json", "a link", "a pipe", "a folder"])
+def test_what_is_no_journal_is_neither_read_nor_replaced(
+    what: str, tmp_path: Path, images: list[Path]
+) -> None:
+    path, theirs = tmp_path / "answers.jsonl", tmp_path / "theirs"
+    theirs.write_text("precious")
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a link":
+        path.symlink_to(theirs)
+    elif what == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("no named pipes here")
+        os.mkfifo(path)
+    else:
+        path.write_text("mine\n" if what == "text" else '{"answer": 1}\n')
+    before = path.read_bytes() if path.is_file() else b""
+    for resume in (True, False):
+        with pytest.raises(UserError):
+            Journal(path, {"model": 1}, resume)
+    assert theirs.read_text() == "precious"
+    assert before == (path.read_bytes() if path.is_file() else b"")

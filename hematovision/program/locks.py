@@ -1,0 +1,50 @@
+"""Locks: two runs never write to one place at a time.
+
+    hold(folder / "cells.csv")      # UserError where another run has it; ours until the script ends
+
+The operating system keeps the lock, so that a run that is killed leaves none behind. Shares of one
+run have files of other names, and so locks of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hematovision.program.console import ENDINGS, UserError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+HELD: dict[Path, BaseFileLock] = {}
+
+
+def hold(path: Path) -> None:
+    """Let no other run write to `path` before this one ends; UserError where one does."""
+    from filelock import FileLock, Timeout
+
+    lock = path.absolute().with_name(f".{path.name}.lock")
+    if lock in HELD:
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise UserError(
+            f"{path}: another run is writing it; wait for its end, or name another output"
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        return
+    HELD[lock] = held
+    ENDINGS.append(release)
+
+
+def release() -> None:
+    """Give back what this run holds, and take the files of the locks away."""
+    while HELD:
+        path, held = HELD.popitem()
+        with contextlib.suppress(OSError):  # another run may hold it from here on
+            path.unlink(missing_ok=True)
+        held.release()

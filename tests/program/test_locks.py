@@ -1,0 +1,47 @@
+"""Two runs into one output refuse each other; a killed one leaves no lock behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from hematovision.program.console import UserError
+from hematovision.program.locks import hold, release
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from hematovision.program.locks import hold
+hold(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    return other
+
+
+def test_another_run_is_refused_at_once_until_the_first_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "cells.csv"
+    other = start(path)
+    try:
+        with pytest.raises(UserError, match=r"cells\.csv: another run is writing it"):
+            hold(path)
+        hold(path.with_name("cells-00002-of-00002.csv"))  # a share of its own
+    finally:
+        other.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        other.wait()
+    hold(path)
+    hold(path)  # twice by one run is once
+    release()
+    assert not list(path.parent.iterdir())
