@@ -11,7 +11,6 @@ left.note(path)
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import struct
@@ -26,7 +25,6 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 HEADER = 33  # bytes of a PNG up to the end of its first chunk, IHDR
 FIRST = 4096  # bytes in which a mark stands
 SOFTWARE = b"tEXtSoftware\0" + MAKER.encode()  # as Matplotlib writes it too
-LIST = ".hematovision.sha256"
 
 
 def mark_picture(data: bytes) -> bytes:
@@ -68,47 +66,6 @@ def check_drawn(path: Path) -> None:
         raise UserError(
             f"{path}: is there already, and no drawing of ours; move it, or name another output"
         )
-
-
-class Left:
-    """What runs have left in a folder, by the digest that each file had: a line a file, as
-    sha256sum writes and checks them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._list = folder, folder / LIST
-        self._digests: dict[str, str] = {}
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._list.read_text("utf-8", "surrogateescape").splitlines():
-                digest, _, name = line.partition("  ")
-                self._digests[name] = digest
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder).as_posix()
-
-    def is_changed(self, path: Path) -> bool:
-        """Whether a file stands at `path` that isn't as we left it, or that we never wrote."""
-        if not os.path.lexists(path):
-            return False
-        if path.is_symlink() or not path.is_file():
-            return True
-        return self._digests.get(self._name(path)) != digest_at(path)
-
-    def note(self, path: Path) -> None:
-        """Say of a file, as it is, that we left it."""
-        name, digest = self._name(path), digest_at(path)
-        if self._digests.get(name) == digest:
-            return
-        self._digests[name] = digest
-        if self._list.is_symlink():
-            raise UserError(f"{self._list}: is a link; remove it")
-        with open(
-            self._list, "a", encoding="utf-8", errors="surrogateescape", newline="\n"
-        ) as file:
-            file.write(f"{digest}  {name}\n")
-
-    def __contains__(self, path: Path) -> bool:
-        """Whether a file of that name was left here once."""
-        return self._name(path) in self._digests
 
 
 def digest_at(path: Path) -> str:

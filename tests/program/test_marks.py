@@ -1,4 +1,4 @@
-"""Our own files are known by a mark inside, and what people corrected by a digest."""
+"""Our own pictures are known by a mark inside, and nothing else is replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError
 from hematovision.program.figures import new_figure, save_figure
 from hematovision.program.files import DRAWN, survey, write_text
-from hematovision.program.marks import Left, check_drawn, is_drawn, mark_picture
+from hematovision.program.marks import check_drawn, is_drawn, mark_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -63,20 +63,6 @@ def test_what_is_no_drawing_of_ours_is_not_replaced(what: str, tmp_path: Path) -
         return
     with pytest.raises(UserError, match=r"x\.png: is there already"):
         check_drawn(path)
-
-
-def test_a_corrected_file_is_told_from_one_as_we_left_it(tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "Annotations" / "a.xml", tmp_path / "Annotations" / "b.xml"
-    ours.parent.mkdir()
-    ours.write_text("as found")
-    Left(tmp_path).note(ours)
-    assert not Left(tmp_path).is_changed(ours)
-    theirs.write_text("drawn by hand")
-    assert Left(tmp_path).is_changed(theirs)
-    ours.write_text("corrected")
-    assert Left(tmp_path).is_changed(ours) and ours in Left(tmp_path)
-    ours.unlink()
-    assert not Left(tmp_path).is_changed(ours)
 
 
 def test_a_file_is_not_written_through_a_link(tmp_path: Path) -> None:
