@@ -443,7 +443,7 @@ def open_apps(browser, file: Path) -> Iterator[Callable[..., Page]]:
     opened = []
 
     def open_(width: str = "desk", **options: Any) -> Page:
-        viewport = {"width": WIDTHS[width], "height": 860}
+        viewport = {"width": WIDTHS[width], "height": 800}
         context = browser.new_context(viewport=viewport, offline=True, **options)
         page = Page(context.new_page())
         opened.append((context, page))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.answering import cell_tables
-from hematovision.cells import taxonomy
+from hematovision.cells import cells, taxonomy
 from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, lineage
 from hematovision.networks import classifier, detector, differential, litert, scale, tiles
@@ -39,8 +39,8 @@ LITERT = PAGE / "litert"
 EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
-    images, light, frame, taxonomy, tiles, scale, detector, classifier, differential, litert,
-    cell_tables,
+    images, light, frame, cells, taxonomy, tiles, scale, detector, classifier, differential,
+    litert, cell_tables,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"

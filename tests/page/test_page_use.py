@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -75,8 +77,28 @@ def test_pictures_are_dropped_and_pasted_several_at_once(app: Callable[..., Page
     assert all(field["single"] for field in page.fields())
     assert page.page.is_visible("#single") and not page.page.is_visible("#counts")
     assert page.count("#strip button") == 3
+    assert page.text("#name") == "paste0.png"  # the first of what was given last
     press(page, "PageUp")
     assert page.text("#name") == "drop1.png"
+
+
+def test_the_first_picture_is_shown_and_what_was_left_out_stays_written(
+    app: Callable[..., Page],
+) -> None:
+    page = app()
+    tiff = {"name": "slide.tif", "mimeType": "", "buffer": b"II*\0" + bytes(500)}
+    pdf = {"name": "report.pdf", "mimeType": "", "buffer": b"%PDF-1.7" + bytes(500)}
+    files = [{"name": p.name, "mimeType": "", "buffer": p.read_bytes()} for p in (FIELD, *DRAWN)]
+    page.open(tiff, files[0], pdf, *files[1:])
+    assert page.text("#name") == "field.jpg"
+    assert page.text("#skipped-count") == "2 files were left out"
+    assert [line.split(":")[0] for line in page.text("#skipped-list").splitlines()] == [
+        "slide.tif", "report.pdf",
+    ]  # fmt: skip
+    page.open(files[0])  # is open already: nothing is left out
+    assert page.text("#skipped-count") == "2 files were left out"
+    page.page.click("#skipped-clear")
+    assert not page.page.is_visible("#skipped")
 
 
 # --- look again and correct -----------------------------------------------------------------------
@@ -84,10 +106,9 @@ def test_pictures_are_dropped_and_pasted_several_at_once(app: Callable[..., Page
 
 def test_doubtful_cells_come_up_first_and_one_key_settles_them(opened: Page) -> None:
     page, before = opened, counts(opened)
-    doubt = page.page.evaluate(
-        "hematovision.session.doubtful(hematovision.session.now).map((cell) => cell.id)"
-    )
-    assert doubt
+    ten = "hematovision.session.lookAt().map(({cell}) => cell.id)"
+    doubt = page.page.evaluate(ten)
+    assert 0 < len(doubt) <= 10
     page.page.click("#tab-review")
     press(page, "u")
     first = chosen(page)
@@ -104,9 +125,7 @@ def test_doubtful_cells_come_up_first_and_one_key_settles_them(opened: Page) -> 
     if len(doubt) > 1:
         assert chosen(page)["id"] == doubt[1]
         press(page, "Enter")  # it's right: settled, and counted
-        assert doubt[1] not in page.page.evaluate(
-            "hematovision.session.doubtful(hematovision.session.now).map((cell) => cell.id)"
-        )
+        assert doubt[1] not in page.page.evaluate(ten)
     press(page, "Control+z", *(["Control+z"] if len(doubt) > 1 else []))
     assert counts(page) == before
     assert not page.page.is_visible("#by-hand")
@@ -144,10 +163,10 @@ def test_a_box_is_added_by_dragging_or_by_keys_and_moved(opened: Page) -> None:
     box = np.array(chosen(page)["box"])
     assert box[2:] - box[:2] == pytest.approx([90 / scale, 70 / scale], abs=0.6)
     page.wait("!document.querySelector('#state').textContent.startsWith('Drag')")
-    press(page, "Enter")  # while adding: one in the middle of what is seen
+    press(page, "a", "Enter")  # one in the middle of what is seen
     assert sum(counts(page).values()) == sum(before.values()) + 2
     assert "2 added" in page.text("#by-hand")
-    press(page, "a")
+    assert page.page.get_attribute("#add", "aria-pressed") == "false"  # one box at a time
     start = np.array(chosen(page)["box"])
     press(page, "g", "ArrowRight", "ArrowDown")
     moved = np.array(chosen(page)["box"])
@@ -163,6 +182,58 @@ def test_a_box_is_added_by_dragging_or_by_keys_and_moved(opened: Page) -> None:
     page.page.mouse.up()
     assert chosen(page)["box"][2] > moved[2]
     assert chosen(page)["box"][:2] == pytest.approx(list(moved[:2]))
+
+
+def test_adding_ends_after_a_box_and_with_the_picture(app: Callable[..., Page]) -> None:
+    page = app().open(FIELD, DRAWN[1])  # the second has no white cell
+    before = counts(page)
+    press(page, "a", "PageDown")
+    assert page.page.get_attribute("#add", "aria-pressed") == "false"
+    press(page, "Enter", "PageUp", "w", "Enter", "Enter", "w", "Enter")  # nothing is added
+    assert sum(counts(page).values()) == sum(before.values())
+    frame = page.page.locator("#stage").bounding_box()
+    x, y = frame["x"] + 40, frame["y"] + 40
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 700, y + 500, steps=5)
+    page.page.mouse.up()
+    assert page.page.evaluate("getSelection().toString()") == ""
+    assert page.page.evaluate("getSelection().isCollapsed")
+
+
+def test_labels_hide_no_cells_on_a_phone(app: Callable[..., Page]) -> None:
+    seen = """[...document.querySelectorAll("#boxes text")]
+      .filter((e) => e.getAttribute("visibility") === "visible").length"""
+    wide, narrow = app("desk").open(FIELD), app("phone").open(FIELD)
+    assert wide.page.evaluate(seen) > 20
+    assert narrow.page.evaluate(seen) <= 3  # of the largest alone
+    press(narrow, "j")
+    assert narrow.page.evaluate(seen) >= 1  # and the chosen one's
+
+
+def test_ten_cells_of_all_pictures_are_asked_about(app: Callable[..., Page]) -> None:
+    page = app().open(FIELD, *DRAWN)
+    page.page.evaluate(
+        """(() => {
+          const {session} = hematovision;
+          for (const field of session.found)
+            for (const cell of field.cells) cell.second = {label: "Background", uncertain: true};
+          session.changed("cells");
+        })()"""
+    )
+    page.page.click("#tab-review")
+    assert page.text("#doubts").startswith("The 10 cells to look at first, in all pictures. ")
+    fields = page.page.eval_on_selector_all(
+        "#cells li", "(items) => items.slice(0, 10).map((item) => item.field.name)"
+    )
+    order = [field["name"] for field in page.fields()]
+    assert [order.index(name) for name in fields] == sorted(order.index(name) for name in fields)
+    first = fields[0]
+    press(page, "u", "c")  # gone through: nothing of that picture is asked about any more
+    fields = page.page.eval_on_selector_all(
+        "#cells li", "(items) => items.slice(0, 10).map((item) => item.field.name)"
+    )
+    assert first not in fields and page.page.is_checked("#through")
 
 
 def test_zoom_pan_and_pinch(app: Callable[..., Page]) -> None:
@@ -217,6 +288,38 @@ def test_corrections_survive_a_reload_until_the_picture_is_closed(
     page.start(page_file)
     assert page.fields() == []
     assert page.text("#name") == "No picture yet"
+
+
+@pytest.mark.parametrize("what", ["cells", "shape", "picture", "none"])
+def test_one_damaged_record_costs_only_itself(
+    app: Callable[..., Page], page_file: Path, what: str
+) -> None:
+    page = app().open(FIELD, *DRAWN)
+    before = [field["name"] for field in page.fields()]
+    page.wait("hematovision.storage.unwritten.size === 0")
+    spoil = """async ([name, what]) => {
+      const base = await hematovision.storage.database;
+      const stores = base.transaction(["fields", "pictures"], "readwrite");
+      const fields = stores.objectStore("fields"), pictures = stores.objectStore("pictures");
+      const get = (request) =>
+        new Promise((done) => request.onsuccess = () => done(request.result));
+      const record = (await get(fields.getAll())).find((one) => one.name === name);
+      const changes = {
+        cells: () => fields.put({...record, cells: [{id: 1, label: "RBC", box: [0, "x"]}]}),
+        shape: () => fields.put({key: record.key, model: record.model}),
+        picture: () => pictures.put({key: record.key, bytes: new ArrayBuffer(9)}),
+        none: () => pictures.delete(record.key),
+      };
+      await get(changes[what]());
+    }"""
+    page.page.evaluate(spoil, [before[1], what])
+    page.start(page_file)
+    assert [field["name"] for field in page.fields()] == [before[0], before[2]]
+    assert page.text("#skipped-count") == "One file was left out"
+    assert page.text("#state") == "2 pictures of last time are back."
+    page.settle()
+    page.open(DRAWN[0])  # it can be opened again
+    assert page.fields()[2]["state"] == "done"
 
 
 def test_a_warning_stands_before_corrections_are_lost(
@@ -274,7 +377,8 @@ def give_whites(page: Page, n: int, proposed: str | None = None) -> None:
 
 def tally(page: Page) -> dict[str, list[str]]:
     rows = page.page.eval_on_selector_all(
-        "#types tbody tr", "(rows) => rows.map((r) => [...r.cells].map((c) => c.textContent))"
+        "#types tr:not(thead *)",
+        "(rows) => rows.map((r) => [...r.cells].map((c) => c.textContent))",
     )
     return {name.split()[0]: rest for name, *rest in rows}
 
@@ -299,13 +403,15 @@ def test_differential_stops_at_a_hundred(opened: Page) -> None:
         assert found[name][:2] == [str(n), f"{n:.1f}"]
         assert found[name][2] == wilson.get(name, found[name][2])
     page.page.select_option("#stop", "200")
-    press(page, "w", "r")
+    press(page, "w", "s")
     assert page.text("#stand") == "101 of 200 white cells counted"
-    press(page, "w", "r", "w")
+    press(page, "w", "r", "w")  # counted apart
     assert page.text("#state").startswith("No white cell is left")
-    press(page, "Control+z")
     assert page.text("#stand") == "101 of 200 white cells counted"
-    assert "tallied by hand" in page.text("#corrected")
+    assert tally(page)["erythroblast"] == ["1", "1.0\N{THIN SPACE}/100", "", "0"]
+    press(page, "Control+z", "Control+z")
+    assert page.text("#stand") == "100 of 200 white cells counted"
+    assert "tallied by hand" in page.text("#trust")
 
 
 def test_differential_with_proposals_counts_the_corrected(opened: Page) -> None:
@@ -317,8 +423,105 @@ def test_differential_with_proposals_counts_the_corrected(opened: Page) -> None:
     page.page.click("#confirm")
     found = tally(page)
     assert (found["neutrophil"][0], found["eosinophil"][0]) == ("3", "1")
-    assert page.text("#corrected") == "Of 4 proposed, 1 corrected by hand."
+    assert page.text("#trust") == (
+        "Confirmed by hand: 4 of 4 white cells (100 %); shares and intervals are of these. "
+        "Types proposed by the model are not checked in your stain until 100 of them were looked "
+        "at. Of 4 proposals looked at, 1 corrected."
+    )
     assert page.page.evaluate("hematovision.session.now.cells.filter((c) => c.tallied).length") == 4
+
+
+def test_what_is_only_proposed_stands_apart(opened: Page) -> None:
+    page = opened
+    give_whites(page, 120, "Neutrophil")
+    press(page, "w", "Enter", "Enter", "e")
+    found = tally(page)
+    assert found["neutrophil"] == ["2", "66.7", "21\N{EN DASH}94", "117"]
+    assert found["eosinophil"][::3] == ["1", "0"] and found["all"] == ["3", "100", "", "117"]
+    rows = list(csv.DictReader(io.StringIO(page.save("#save-differential").decode("utf-8-sig"))))
+    by_type = {row["type"]: row for row in rows}
+    assert by_type["Neutrophil"]["confirmed"] == "2" and by_type["Neutrophil"]["proposed"] == "117"
+    assert by_type["Neutrophil"]["share"] == "0.6667" and by_type["all"]["confirmed"] == "3"
+    assert "not checked in your stain" in page.text("#trust")
+    press(page, "w", *["Enter"] * 97)
+    assert "not checked in your stain" not in page.text("#trust")
+    assert "Of 100 proposals looked at, 1 corrected." in page.text("#trust")
+
+
+def test_a_type_of_ones_own_has_a_key_and_is_kept(
+    app: Callable[..., Page], page_file: Path
+) -> None:
+    page = app().open(FIELD)
+    give_whites(page, 6)
+    press(page, "w", "x", "t", "d", "o")
+    page.page.fill("#type-name", "hairy cell")
+    page.page.fill("#type-key", "m")
+    page.page.click("#add-type button")
+    assert page.text("#state").startswith("That key has another use")
+    page.page.fill("#type-key", "h")
+    page.page.click("#add-type button")
+    press(page, "w", "h")
+    found = tally(page)
+    names = ("blast", "atypical", "smudge", "other", "hairy")
+    assert [found[name][0] for name in names] == ["1"] * 5
+    page.wait("hematovision.storage.unwritten.size === 0")
+    page.start(page_file)
+    page.page.click("#tab-differential")
+    assert tally(page)["hairy"][0] == "1"
+
+
+# --- the sample ---------------------------------------------------------------------------------
+
+
+def test_a_sample_goes_on_after_a_reload_until_all_is_deleted(
+    app: Callable[..., Page], page_file: Path
+) -> None:
+    page = app().open(FIELD, DRAWN[0])
+    press(page, "w", "n", "c")
+    page.page.click("#tab-sample")
+    page.page.fill("#sample-name", "2026-117 <b>")
+    page.page.fill("#sample-who", "A. Nurse")
+    totals = page.text("#totals")
+    assert "fields\t2" in totals and "of them gone through\t1" in totals
+    page.page.click("#pause")
+    page.page.set_input_files("#file", [str(DRAWN[1])])
+    page.wait("hematovision.session.fields.length === 3")
+    assert page.fields()[2]["state"] == "waiting"
+    page.wait("hematovision.storage.unwritten.size === 0")
+    page.start(page_file)
+    page.settle()  # what waited goes on
+    page.page.click("#tab-sample")
+    assert page.page.input_value("#sample-name") == "2026-117 <b>"
+    assert "fields\t3" in page.text("#totals")
+    page.page.click("#delete-all")
+    page.page.click("#asking button[value=no]")
+    assert len(page.fields()) == 3
+    page.page.click("#delete-all")
+    page.page.click("#yes")
+    page.wait("document.querySelector('#state').textContent === 'All deleted.'")
+    page.start(page_file)
+    assert page.fields() == [] and page.page.input_value("#sample-name") == ""
+
+
+def test_the_report_is_one_page(app: Callable[..., Page]) -> None:
+    page = app().open(FIELD, *DRAWN)
+    page.page.evaluate(
+        """(() => {  // a day's work
+          const {session} = hematovision;
+          for (let k = 0; k < 40; k++) session.fields.push({...session.fields[k % 3], key: `${k}`});
+        })()"""
+    )
+    press(page, "w", "n")
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    words = page.page.evaluate("document.querySelector('#report').textContent")
+    assert "and 19 fields more" in words and "neutrophil" in words
+    assert (
+        "Not a medical device." in words
+        and page.page.evaluate("hematovision.session.model.id") in words
+    )
+    pdf = page.page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == 1
+    assert not page.page.is_visible("#report")
 
 
 # --- take it away ---------------------------------------------------------------------------------
@@ -349,7 +552,7 @@ def test_tables_are_those_of_predict(app: Callable[..., Page], run: Run, tmp_pat
     (row,) = [row for row in found if not row["probability"]]  # a person said so
     assert row["label"] == "WBC"
     table = list(csv.DictReader(io.StringIO(page.save("#save-counts").decode())))
-    assert [row["by_hand"] for row in table] == ["0", "1"]
+    assert [row["by_hand"] for row in table] == ["1", "0"]
 
 
 def test_picture_with_boxes(opened: Page) -> None:
@@ -368,11 +571,22 @@ def test_boxes_train_the_next_model(app: Callable[..., Page], run: Run, tmp_path
     again.write_bytes(FIELD.read_bytes())
     page = app().open(*DRAWN, again)
     press(page, "j", "Delete", "j", "3", "w", "n")  # the first white cell is a neutrophil
+    press(page, "c")  # and the picture is gone through
     with zipfile.ZipFile(io.BytesIO(page.save("#save-boxes"))) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
         archive.extractall(tmp_path / "mine")
-    assert {n.split("/")[0] for n in names} == {"JPEGImages", "Annotations"}
+    assert {n.split("/")[0] for n in names} == {"JPEGImages", "Annotations", "complete.json"}
+    complete = json.loads((tmp_path / "mine" / "complete.json").read_text())
+    through = page.text("#name")
+    labels = sorted(LABELS)
+    assert complete == {"hematovision": "complete 1", "labels": labels, "pictures": [through]}
+    verified = [
+        path.stem
+        for path in (tmp_path / "mine" / "Annotations").iterdir()
+        if 'verified="yes"' in path.read_text()
+    ]
+    assert verified == [Path(through).stem]
     assert sorted(Path(n).stem for n in names if n.endswith(".xml")) == [
         "drawn_000", "drawn_001", "drawn_001_2",
     ]  # fmt: skip

@@ -47,3 +47,6 @@ export const wholePixels = ([x0, y0, x1, y1]) => [
 
 /** @param {string} label */
 export const isRbc = (label) => label.toLowerCase() === "rbc";
+
+/** @param {string} label */
+export const isWhite = (label) => label.toLowerCase() === "wbc";

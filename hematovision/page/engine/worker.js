@@ -12,10 +12,11 @@ import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
 /**
  * What the page asks: to start; to `look` at a picture, whole (`cellPx`:
  * pixels across a red cell, where that is known); to name the one cell in a `segment`;
+ * to `glance` at a frame of a camera: boxes alone, at the size of cells seen in the one before;
  * to cancel what it asked under a number.
  * @typedef {{type: "start", card: any, wasm: string,
  *   networks: {fields: string, crops: string}}} Start
- * @typedef {{type: "look" | "name", id: number, image: Picture, kind: Kind,
+ * @typedef {{type: "look" | "name" | "glance", id: number, image: Picture, kind: Kind,
  *   minProbability: number, cellPx: number | null}} Ask
  */
 
@@ -84,12 +85,23 @@ async function look({ id, image, kind, minProbability, cellPx }) {
   postMessage({ type: "answer", id, seconds });
 }
 
+/**
+ * The counted cells of a frame, and how large its red ones are by them: null where too few tell.
+ * @param {Ask} question
+ */
+async function glance({ id, image, cellPx }) {
+  const found = await detector.search(image, 1, cellPx);
+  const cells = found.cells.map(({ box, label }) => ({ box, label: detector.labels[label] }));
+  postMessage({ type: "answer", id, cells, seen: detector.measure(found.cells, image) });
+}
+
 /** @param {Ask} question */
 async function answer(question) {
   asked = question.id;
   try {
     await breathe(asked);
     if (question.type === "look") await look(question);
+    else if (question.type === "glance") await glance(question);
     else {
       const single = await classifier.answer(question.image);
       postMessage({ type: "answer", id: asked, single });

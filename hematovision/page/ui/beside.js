@@ -54,8 +54,8 @@ export class Engine {
   }
 
   /**
-   * Look at a picture, or name the cell that it shows. The picture's pixels go over to the worker.
-   * @param {"look" | "name"} type @param {Picture} image
+   * Look at a picture, glance at a frame, or name the cell that it shows. The picture's pixels go over to the worker.
+   * @param {"look" | "name" | "glance"} type @param {Picture} image
    * @param {{kind?: string, minProbability?: number, cellPx?: number | null}} [how]
    * @param {Listeners} [heard]
    */

@@ -1,7 +1,7 @@
 /**
  * Elements of the page. All text goes in as text: no name of a file can become HTML.
  */
-import { TEXTS } from "./texts.js";
+import { TEXTS, text } from "./texts.js";
 
 /** @param {string} id @returns {any} */
 export function byId(id) {
@@ -66,6 +66,24 @@ export function fillTexts() {
 /** What happens, for eyes and screen readers. @param {string} words */
 export function tell(words) {
   byId("state").textContent = words;
+}
+
+/**
+ * What was left out, and why: said, and written down until it is put away.
+ * @param {string} words
+ */
+export function noteSkipped(words) {
+  tell(words);
+  const list = byId("skipped-list");
+  list.append(make("li", {}, words));
+  byId("skipped").hidden = false;
+  byId("skipped-count").textContent = text("skipped", { n: list.children.length });
+}
+
+/** Put away what was noted. */
+export function clearSkipped() {
+  byId("skipped-list").replaceChildren();
+  byId("skipped").hidden = true;
 }
 
 /**

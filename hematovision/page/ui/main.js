@@ -1,20 +1,28 @@
 /**
  * The page: pictures come in, the worker looks at them, a person looks again.
  */
-import { showCounts, showStrip } from "./panels/count.js";
-import { Differential } from "./panels/differential.js";
-import { byId, confirmLoss, download, fillTexts, tell } from "./elements.js";
+import { isRbc } from "../engine/cells.js";
 import { Engine } from "./beside.js";
-import { cellsCsv, countsCsv, drawField, vocZip } from "./saving/exports.js";
-import { Gestures } from "./stage/gestures.js";
-import { Intake, reasonOf } from "./pictures/intake.js";
+import { byId, clearSkipped, confirmLoss, fillTexts, tell } from "./elements.js";
+import { showCounts } from "./panels/count.js";
+import { Differential } from "./panels/differential.js";
 import { Keys } from "./panels/keys.js";
 import { Review, describe } from "./panels/review.js";
-import { Session, isTouched } from "./session/session.js";
+import { SamplePanel } from "./panels/sample.js";
 import { Sizes } from "./panels/sizes.js";
+import { Strip } from "./panels/strip.js";
+import { startTabs } from "./panels/tabs.js";
+import { Intake } from "./pictures/intake.js";
+import { startSources } from "./pictures/sources.js";
+import { startSaving } from "./saving/menu.js";
+import { fillReport, printReport } from "./saving/report.js";
+import { Session, isTouched } from "./session/session.js";
 import { Storage } from "./session/storage.js";
-import { nameOf, text } from "./texts.js";
+import { Types } from "./session/types.js";
+import { Gestures } from "./stage/gestures.js";
+import { Live } from "./stage/live.js";
 import { View } from "./stage/view.js";
+import { nameOf, text } from "./texts.js";
 
 /** @typedef {import("./session/session.js").Cell} Cell */
 /** @typedef {import("./session/session.js").Field} Field */
@@ -43,13 +51,34 @@ const view = new View(session, labelOf);
 new Gestures(view, { added: addCell, moved: moveCell });
 const review = new Review(session, view);
 const sizes = new Sizes(session);
-const differential = new Differential(session, {
+const types = new Types(session.model.types);
+const samplePanel = new SamplePanel(session, keepSettings);
+const differential = new Differential(session, types, {
+  kept: keepSettings,
   show(field, cell) {
     if (field !== session.now) session.show(field);
     review.choose(cell);
   },
 });
-const keys = new Keys({ session, view, review, differential, added: addCell, undo });
+const atCamera = new Live(session, engine, {
+  take: (file) => intake.take([file]),
+  isBusy: () => intake.running,
+  kept: keepSettings,
+});
+const keys = new Keys({
+  session,
+  view,
+  review,
+  differential,
+  added: addCell,
+  undo,
+  live: atCamera,
+});
+const strip = new Strip(session, (field) => {
+  atCamera.stop();
+  session.show(field);
+});
+const folder = startSources(intake);
 
 // --- what changed is shown, and kept -----------------------------------------------------------
 
@@ -57,6 +86,7 @@ const keys = new Keys({ session, view, review, differential, added: addCell, und
 function showPanels(what) {
   if (what !== "choice" && !byId("sizes").hidden) sizes.redraw();
   if (!byId("differential").hidden) differential.redraw();
+  if (!byId("sample").hidden) samplePanel.redraw();
   if (byId("review").hidden) return;
   // The list stays as it is while one goes through it.
   if (what === "choice") review.mark();
@@ -64,18 +94,34 @@ function showPanels(what) {
 }
 
 session.listeners.push((what, field) => {
-  if (what === "edit" && field) storage.keep(field);
-  if (what === "field") view.open();
-  else view.redraw();
+  if ((what === "edit" || what === "checked") && field) storage.keep(field);
+  if (what === "field") {
+    view.setAdding(false);
+    view.open();
+  } else view.redraw();
   if (what !== "choice") {
     showCounts(session, session.now);
-    showStrip(session);
+    strip.redraw();
   }
+  if (what === "choice" && session.chosen) atCamera.stop();
   showPanels(what);
   byId("undo").disabled = !session.done.length;
   byId("redo").disabled = !session.taken.length;
   byId("add").disabled = !session.now || !!session.now.single || session.now.state !== "done";
 });
+
+/** What a person entered outlives a reload. */
+function keepSettings() {
+  storage.keepSetting("sample", samplePanel.sample);
+  storage.keepSetting("types", types.own);
+  storage.keepSetting("key", atCamera.key);
+}
+
+async function restoreSettings() {
+  samplePanel.restore(await storage.loadSetting("sample"));
+  types.restore(await storage.loadSetting("types"));
+  atCamera.restoreKey(await storage.loadSetting("key"));
+}
 
 /** @param {boolean} again */
 function undo(again) {
@@ -98,7 +144,8 @@ addEventListener("pagehide", () => {
 async function addCell(box) {
   const field = session.now;
   if (!field || field.single) return;
-  const red = session.model.labels.find((label) => label.toLowerCase() === "rbc");
+  view.setAdding(false);
+  const red = session.model.labels.find(isRbc);
   const cell = session.makeCell({ label: red ?? session.model.labels[0], box });
   session.edit(text("didAdd"), (cells) => cells.push(cell));
   session.choose(cell);
@@ -160,23 +207,6 @@ async function lookAnew(cellSize = null) {
 /** @param {string} id @param {() => void} act */
 const on = (id, act) => byId(id).addEventListener("click", act);
 
-on("open", () => byId("file").click());
-byId("file").addEventListener("change", async () => {
-  await intake.take(byId("file").files);
-  byId("file").value = "";
-});
-on("example", async () => {
-  const bytes = Uint8Array.from(atob(byId("example-picture").textContent), (c) => c.charCodeAt(0));
-  await intake.take([new File([bytes], "example.jpg", { type: "image/jpeg" })]);
-});
-for (const type of ["dragover", "dragleave", "drop"]) {
-  addEventListener(type, (/** @type {any} */ event) => {
-    event.preventDefault();
-    byId("stage").classList.toggle("over", type === "dragover");
-    if (type === "drop") intake.take(event.dataTransfer.files);
-  });
-}
-addEventListener("paste", (event) => intake.take(event.clipboardData?.files ?? []));
 on("zoom-in", () => view.zoom(1.25));
 on("zoom-out", () => view.zoom(0.8));
 on("fit", () => view.fit());
@@ -191,65 +221,37 @@ byId("cell-size").addEventListener("change", () => {
   if (input.checkValidity()) lookAnew(input.valueAsNumber || null);
 });
 on("close", () => session.now && close([session.now]));
+on("skipped-clear", clearSkipped);
+on("delete-all", async () => {
+  if (!(await confirmLoss(text("askDeleteAll"), text("yesDelete")))) return;
+  intake.cancel();
+  for (const field of [...session.fields]) session.remove(field);
+  await storage.forgetAll();
+  samplePanel.restore(null);
+  for (const type of types.own) types.remove(type.name);
+  clearSkipped();
+  session.changed("field");
+  tell(text("deleted"));
+});
+on("pause", () => {
+  intake.setPaused(!intake.isPaused);
+  byId("pause").setAttribute("aria-pressed", String(intake.isPaused));
+  tell(text(intake.isPaused ? "paused" : "goneOn"));
+});
+for (const button of ["print", "print-differential"]) {
+  on(button, () => {
+    fillReport(session, types, samplePanel.sample, session.model.id);
+    if (session.found.length) printReport();
+    else tell(text("nothingToSave"));
+  });
+}
+addEventListener("beforeprint", () =>
+  fillReport(session, types, samplePanel.sample, session.model.id),
+);
 on("close-all", () => close([...session.fields]));
 
-/** @param {string} id @param {(field: Field) => Promise<[string, Blob]> | [string, Blob]} make */
-function saves(id, make) {
-  on(id, async () => {
-    byId("save").open = false;
-    if (!session.found.length || !session.now) {
-      tell(text("nothingToSave"));
-      return;
-    }
-    try {
-      const [name, blob] = await make(session.now);
-      download(name, blob);
-      tell(text("saved", { name }));
-    } catch (error) {
-      tell(reasonOf(error));
-    }
-  });
-}
-
-addEventListener("click", (/** @type {any} */ event) => {
-  if (!event.target.closest("#save")) byId("save").open = false;
-});
-byId("save").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== "Escape") return;
-  byId("save").open = false;
-  byId("save").querySelector("summary").focus();
-});
-
-const csvFile = (/** @type {string} */ words) => new Blob([words], { type: "text/csv" });
-saves("save-cells", () => ["cells.csv", csvFile(cellsCsv(session))]);
-saves("save-counts", () => ["counts.csv", csvFile(countsCsv(session))]);
-saves("save-picture", async (field) => [
-  `${field.name.replace(/\.\w+$/, "")}_cells.png`,
-  await drawField(session, field),
-]);
-saves("save-boxes", async () => ["fields.zip", await vocZip(session)]);
-
-const tabs = [...document.querySelectorAll("[role=tab]")];
-/** @param {any} chosen */
-function openTab(chosen) {
-  for (const tab of /** @type {any[]} */ (tabs)) {
-    tab.setAttribute("aria-selected", tab === chosen);
-    tab.tabIndex = tab === chosen ? 0 : -1;
-    byId(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
-  }
-  showPanels("field");
-}
-tabs.forEach((tab, k) => {
-  tab.addEventListener("click", () => openTab(tab));
-  tab.addEventListener("keydown", (/** @type {any} */ event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[/** @type {"ArrowLeft"} */ (event.key)];
-    if (!step) return;
-    const next = /** @type {any} */ (tabs[(k + step + tabs.length) % tabs.length]);
-    openTab(next);
-    next.focus();
-  });
-});
-openTab(tabs[0]);
+startSaving(session, types);
+startTabs(() => showPanels("field"));
 
 // --- start -------------------------------------------------------------------------------------
 
@@ -264,9 +266,12 @@ tell(text("loading"));
 const ready = engine.ready.then(
   async () => {
     tell(text("ready"));
+    await restoreSettings();
     await intake.restore();
   },
   (error) => tell(text("noModel", { why: error.message })),
 );
 // For tests, and for whoever wants to script the page.
-Object.assign(globalThis, { hematovision: { ready, session, storage, intake, keys } });
+Object.assign(globalThis, {
+  hematovision: { ready, session, storage, intake, keys, live: atCamera, folder },
+});

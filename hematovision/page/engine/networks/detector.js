@@ -5,11 +5,13 @@ import { isRbc, overlap, side } from "../cells.js";
 import {
   BLANK_SPREAD,
   CELL,
+  LARGE,
   MOST_UNSURE,
   OFF,
   QUARTER,
   SAME_CELL,
   SAME_PLACE,
+  SMALL,
   WITHIN,
 } from "../../constants.js";
 import { findFrame, trim } from "../pictures/frame.js";
@@ -87,7 +89,7 @@ export function findSingles(cells, thresholds, typical, red) {
   for (const [i, cell] of order.entries()) {
     if (!kept[i] || red[cell.label]) continue;
     const area = side(cell.box) ** 2;
-    const large = typical[cell.label] > 1.4;
+    const large = typical[cell.label] > LARGE;
     const same = order.map((other, k) => {
       const shared = sharedArea(cell, other);
       if (!kept[k] || k === i || shared <= 0) return false;
@@ -121,7 +123,7 @@ export class Detector {
     this.thresholds = card.labels.map((label) => card.thresholds[label]);
     this.typical = card.labels.map((label) => card.typical_side[label]);
     const red = card.labels.map(isRbc);
-    this.red = red.includes(true) ? red : this.typical.map((across) => across > 0.6);
+    this.red = red.includes(true) ? red : this.typical.map((across) => across > SMALL);
   }
 
   /**
@@ -165,11 +167,18 @@ export class Detector {
    * @param {Found[]} cells @param {Picture} image @param {Scale} scale
    */
   measureOff(cells, image, scale) {
+    const seen = this.measure(cells, image);
+    return seen && Math.abs(Math.log(seen / scale.cellPx)) > OFF ? seen : null;
+  }
+
+  /**
+   * How large a red cell is by those counted, in pixels; null where fewer than three tell.
+   * @param {Found[]} cells @param {Picture} image
+   */
+  measure(cells, image) {
     const counted = cells.filter((cell) => this.isCounted(cell));
     const telling = pickTelling(counted, image.width, image.height, this.typical, this.red);
-    if (telling.length < 3) return null;
-    const seen = measureSeen(telling, this.typical);
-    return Math.abs(Math.log(seen / scale.cellPx)) > OFF ? seen : null;
+    return telling.length < 3 ? null : measureSeen(telling, this.typical);
   }
 
   /** The cells without those that would be counted twice. @param {Found[]} cells */

@@ -16,6 +16,7 @@ import {
   OVERVIEW,
   PLACES,
   QUARTER,
+  SMALL,
   STEP,
   SURE,
 } from "../../constants.js";
@@ -108,7 +109,7 @@ export function pickTelling(cells, width, height, typical, red) {
   const whole = cells.filter((cell) => !touches(cell.box, width, height).includes(true));
   const ofRed = whole.filter((cell) => red[cell.label]);
   if (ofRed.length >= 3) return ofRed;
-  const large = whole.filter((cell) => typical[cell.label] > 0.6);
+  const large = whole.filter((cell) => typical[cell.label] > SMALL);
   if (large.length >= 3) return large;
   return whole.length ? whole : cells;
 }

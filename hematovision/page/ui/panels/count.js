@@ -1,7 +1,8 @@
 /**
- * What was counted: the table of this field and of all, and the strip of pictures.
+ * What was counted: the table of this field and of all.
  */
 import { byId, dot, make, row } from "../elements.js";
+import { totalsOf } from "../session/measures.js";
 import { changes, count, counted } from "../session/session.js";
 import { nameOf, text } from "../texts.js";
 
@@ -25,9 +26,12 @@ export function showCounts(session, field) {
   byId("single").hidden = !single;
   byId("single").replaceChildren(...(single ? describeSingle(single) : []));
   byId("counts").hidden = !session.found.length;
+  const totals = totalsOf(session);
+  byId("twice").hidden = !totals.overlapping;
+  byId("twice").textContent = text("twice", { n: totals.fields, cells: totals.twice });
   const rows = labels.map((label, k) => {
     const here = field && !field.single && field.state === "done" ? count(field, label) : "–";
-    const everywhere = session.found.reduce((sum, one) => sum + count(one, label), 0);
+    const everywhere = totals.counts[label];
     const key = make("kbd", {}, String(k + 1));
     return row([dot(colours[label]), `${nameOf(label)} `, key], here, everywhere);
   });
@@ -64,27 +68,4 @@ function showChanges(session, field) {
   if (session.fields.length > 1 && everywhere) lines.push(text("byHandAll", { n: everywhere }));
   byId("by-hand").hidden = !lines.length;
   byId("by-hand").textContent = lines.join(" ");
-}
-
-/** What stands on a picture's button. @param {Session} session @param {Field} field */
-function captionOf(session, field) {
-  if (field.state !== "done") {
-    return text(field.state === "waiting" ? "waiting" : "looking", { name: field.name });
-  }
-  if (field.single) return nameOf(field.single.label);
-  const marked = changes(field).all ? " ✎" : "";
-  return session.model.labels.map((label) => `${count(field, label)} ${label}`).join(", ") + marked;
-}
-
-/** @param {Session} session */
-export function showStrip(session) {
-  const buttons = session.fields.map((field) => {
-    const picture = make("img", { src: field.url, alt: "", loading: "lazy" });
-    const state = ["failed", "cancelled"].includes(field.state) ? "–" : captionOf(session, field);
-    const button = make("button", { "aria-current": field === session.now }, picture);
-    button.append(make("span", {}, field.name, make("br"), state));
-    button.addEventListener("click", () => session.show(field));
-    return button;
-  });
-  byId("strip").replaceChildren(...(buttons.length > 1 ? buttons : []));
 }

@@ -1,58 +1,57 @@
 /**
  * The differential count, as at a laboratory's counter: white cell after white cell, a key each.
  */
-import { wilson } from "../../engine/networks/differential.js";
+import { isWhite } from "../../engine/cells.js";
 import { byId, make, row, tell } from "../elements.js";
-import { live } from "../session/session.js";
+import { ENOUGH, tallyUp, whitesOf } from "../session/tally.js";
 import { nameOf, text } from "../texts.js";
+import { ring } from "./sound.js";
 
 /** @typedef {import("../session/session.js").Cell} Cell */
 /** @typedef {import("../session/session.js").Field} Field */
 /** @typedef {import("../session/session.js").Session} Session */
+/** @typedef {import("../session/tally.js").Tally} Tally */
+/** @typedef {import("../session/tally.js").TypeRow} TypeRow */
+/** @typedef {import("../session/types.js").Types} Types */
 
-/** Types and their keys, as on a counter; more of a model's own come after these. */
-const TYPES = [
-  ["Neutrophil", "N"],
-  ["Lymphocyte", "L"],
-  ["Monocyte", "M"],
-  ["Eosinophil", "E"],
-  ["Basophil", "B"],
-  ["Immature granulocyte", "I"],
-  ["Erythroblast", "R"],
-];
+const APART = "\u2009/100"; // per hundred white cells
 
-/** @param {string} label */
-export const isWhite = (label) => label.toLowerCase() === "wbc";
+/** @param {TypeRow} row @returns {[string, string]} share and interval in words */
+export function shareWords({ share, interval, apart }) {
+  if (share === null) return ["–", "–"];
+  const percent = (100 * share).toFixed(1);
+  if (!interval) return [apart ? percent + APART : percent, ""];
+  const [low, high] = interval.map((end) => (100 * end).toFixed(0));
+  return [percent, `${low}–${high}`];
+}
+
+/** How far the types can be believed. @param {Tally} tally @param {boolean} proposes */
+export function trustWords(tally, proposes) {
+  const { white, confirmed, judged, right } = tally;
+  const percent = white ? Math.round((100 * confirmed) / white) : 0;
+  const words = [text("confirmedOf", { confirmed, white, percent })];
+  if (!proposes) words.push(text("byHandOnly"));
+  else if (judged < ENOUGH) words.push(text("unchecked", { n: ENOUGH }));
+  if (judged) words.push(text("correctedBy", { n: judged, corrected: judged - right }));
+  return words.join(" ");
+}
 
 export class Differential {
-  /** @param {Session} session @param {{show: (field: Field, cell: Cell) => void}} page */
-  constructor(session, page) {
+  /**
+   * @param {Session} session @param {Types} types
+   * @param {{show: (field: Field, cell: Cell) => void, kept: () => void}} page
+   */
+  constructor(session, types, page) {
     this.session = session;
+    this.types = types;
     this.page = page;
-    const known = TYPES.map(([type]) => type);
-    const more = session.model.types.filter((type) => !known.includes(type));
-    this.types = [...TYPES, ...more.map((type) => [type, ""])];
-    /** @type {AudioContext | null} */
-    this.audio = null;
     byId("start").addEventListener("click", () => this.next());
     byId("confirm").addEventListener("click", () => this.confirm());
     byId("stop").addEventListener("change", () => this.redraw());
-  }
-
-  /** All white cells, as they come up. @returns {{field: Field, cell: Cell}[]} */
-  whites() {
-    return this.session.found.flatMap((field) =>
-      live(field)
-        .filter((cell) => cell.counted && isWhite(cell.label))
-        .sort((a, b) => a.box[1] - b.box[1] || a.box[0] - b.box[0])
-        .map((cell) => ({ field, cell })),
-    );
-  }
-
-  get tallied() {
-    return this.whites()
-      .filter(({ cell }) => cell.tallied)
-      .map(({ cell }) => cell);
+    byId("add-type").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.addType();
+    });
   }
 
   get stop() {
@@ -60,12 +59,7 @@ export class Differential {
   }
 
   get isFull() {
-    return this.stop > 0 && this.tallied.length >= this.stop;
-  }
-
-  /** The type whose key this is. @param {string} key */
-  typeOf(key) {
-    return this.types.find(([, letter]) => letter && letter === key.toUpperCase())?.[0] ?? null;
+    return this.stop > 0 && tallyUp(this.session, this.types).confirmed >= this.stop;
   }
 
   /** Bring up the next white cell that isn't tallied. */
@@ -76,7 +70,7 @@ export class Differential {
       tell(text("reached", { stop: this.stop }));
       return;
     }
-    const left = this.whites().find(({ cell }) => !cell.tallied);
+    const left = whitesOf(this.session).find(({ cell }) => !cell.tallied);
     if (!left) {
       tell(text("noMore"));
       this.session.choose(null);
@@ -107,50 +101,36 @@ export class Differential {
     else tell(text("notProposed"));
   }
 
-  /** A click a cell, a chord at the end. @param {boolean} full */
+  /** @param {boolean} full */
   sound(full) {
-    if (!byId("sound").checked || typeof AudioContext === "undefined") return;
-    this.audio ??= new AudioContext();
-    const { currentTime, destination } = this.audio;
-    for (const [n, pitch] of (full ? [523, 659, 784] : [880]).entries()) {
-      const tone = this.audio.createOscillator();
-      const volume = this.audio.createGain();
-      const start = currentTime + 0.12 * n;
-      tone.frequency.value = pitch;
-      volume.gain.setValueAtTime(0.15, start);
-      volume.gain.exponentialRampToValueAtTime(0.001, start + (full ? 0.4 : 0.07));
-      tone.connect(volume).connect(destination);
-      tone.start(start);
-      tone.stop(start + 0.5);
+    if (byId("sound").checked) ring(full);
+  }
+
+  addType() {
+    try {
+      this.types.add(byId("type-name").value, byId("type-key").value);
+    } catch (error) {
+      tell(text(/** @type {any} */ (error).message));
+      return;
     }
+    byId("add-type").reset();
+    this.page.kept();
+    this.redraw();
   }
 
   redraw() {
-    const cells = this.tallied;
-    const n = cells.length;
+    const tally = tallyUp(this.session, this.types);
+    const { confirmed: n } = tally;
     const { stop } = this;
     byId("stand").textContent = stop ? text("standing", { n, stop }) : text("standingFree", { n });
     byId("counted").hidden = !stop;
-    Object.assign(byId("counted"), { max: stop || 1, value: n });
+    Object.assign(byId("counted"), { max: stop || 1, value: Math.min(n, stop || 1) });
     const { chosen } = this.session;
     const white = chosen && isWhite(chosen.label) ? chosen : null;
-    const rows = this.types.map(([type, key]) => {
-      const hits = cells.filter((cell) => cell.type === type).length;
-      const [low, high] = n ? wilson(hits, n).map((share) => (100 * share).toFixed(0)) : ["", ""];
-      const button = make("button", {}, `${nameOf(type)} `, ...(key ? [make("kbd", {}, key)] : []));
-      button.disabled = !white;
-      button.addEventListener("click", () => this.tally(type));
-      const share = n ? ((100 * hits) / n).toFixed(1) : "–";
-      const line = row([button], hits, share, n ? `${low}–${high}` : "–");
-      line.classList.toggle("now", white?.type === type);
-      return line;
-    });
-    byId("types").tBodies[0].replaceChildren(...rows);
-    const proposed = cells.filter((cell) => cell.proposed !== null);
-    const corrected = proposed.filter((cell) => cell.type !== cell.proposed).length;
-    byId("corrected").textContent = this.session.model.types.length
-      ? text("correctedBy", { n: proposed.length, corrected })
-      : text("byHandOnly");
+    byId("types").tBodies[0].replaceChildren(...tally.rows.map((one) => this.drawRow(one, white)));
+    const total = [n, n ? "100" : "–", "", tally.proposed];
+    byId("types").tFoot.replaceChildren(row(text("total"), ...total));
+    byId("trust").textContent = trustWords(tally, this.session.model.types.length > 0);
     byId("confirm").disabled = !white?.proposed;
     const words = white?.proposed
       ? text("proposed", { type: nameOf(white.proposed) })
@@ -159,6 +139,17 @@ export class Differential {
         : "";
     byId("proposal").textContent = words;
     this.showCell(white);
+  }
+
+  /** @param {TypeRow} one @param {Cell | null} white the cell that is chosen */
+  drawRow(one, white) {
+    const key = one.key ? [make("kbd", {}, one.key)] : [];
+    const button = make("button", {}, `${nameOf(one.name)} `, ...key);
+    button.disabled = !white;
+    button.addEventListener("click", () => this.tally(one.name));
+    const line = row([button], one.confirmed, ...shareWords(one), one.proposed);
+    line.classList.toggle("now", white?.type === one.name);
+    return line;
   }
 
   /** The cell, large. @param {Cell | null} cell */

@@ -1,7 +1,7 @@
 /**
  * The keyboard: what each key does, and the table that tells it.
  */
-import { isWhite } from "./differential.js";
+import { isWhite } from "../../engine/cells.js";
 import { byId, make, row, tell } from "../elements.js";
 import { nameOf, text } from "../texts.js";
 
@@ -13,6 +13,7 @@ import { nameOf, text } from "../texts.js";
  * @property {import("./differential.js").Differential} differential
  * @property {(box: import("../../engine/cells.js").Box) => void} added
  * @property {(again: boolean) => void} undo
+ * @property {import("../stage/live.js").Live} live
  */
 
 const STEP = 0.1; // of the view, for each press of an arrow
@@ -49,12 +50,14 @@ export class Keys {
       ["Enter", text("keyEnter")],
       ["Del", text("keyDelete")],
       ["Ctrl Z", text("keyUndo")],
+      ["C", text("keyC")],
       ["A", text("keyA")],
       ["G", text("keyG")],
       ["← → ↑ ↓", text("keyArrows")],
       ["+ − F", text("keyZoom")],
       ["PgUp, PgDn", text("keyPage")],
       ["W", text("keyW")],
+      [byId("take-key").textContent, text("keyTake")],
       ["Esc", text("keyEscape")],
     ];
     const rows = keys.map(([key, does]) => row([make("kbd", {}, key)], does));
@@ -66,8 +69,10 @@ export class Keys {
     const target = /** @type {HTMLElement} */ (event.target);
     const key = event.key.toLowerCase();
     const command = event.ctrlKey || event.metaKey;
-    const { session, undo } = this.parts;
-    if (byId("asking").open || target.matches("input[type=number], select")) return false;
+    const { session, undo, live } = this.parts;
+    if (byId("asking").open || target.matches("input:not([type=checkbox], [type=range]), select"))
+      return false;
+    if (!command && live.press(event)) return true;
     if (command && (key === "z" || key === "y")) {
       undo(key === "y" || event.shiftKey);
       return true;
@@ -99,7 +104,7 @@ export class Keys {
   act(key, shift) {
     const { session, view, review, differential, added } = this.parts;
     const typing = !byId("differential").hidden && session.chosen && isWhite(session.chosen.label);
-    const type = typing ? differential.typeOf(key) : null;
+    const type = typing ? differential.types.ofKey(key) : null;
     if (type) differential.tally(type);
     else if (session.model.labels[Number(key) - 1]) review.name(Number(key) - 1);
     else if (key in ARROWS) this.arrow(...ARROWS[key]);
@@ -107,6 +112,7 @@ export class Keys {
     else if (key === "enter") typing ? differential.confirm() : review.agree();
     else if (key === "delete" || key === "backspace") review.remove();
     else if (["u", "j", "k"].includes(key)) this.next(key, shift);
+    else if (key === "c") review.setChecked(!session.now?.checked);
     else if (key === "a") view.setAdding(!view.adding);
     else if (key === "g") this.setGrab((this.grab + 1) % GRABS.length);
     else if (key === "f") view.fit();
@@ -143,7 +149,9 @@ export class Keys {
   page(step) {
     const { session } = this.parts;
     const next = session.fields[session.fields.findIndex((field) => field === session.now) + step];
-    if (next) session.show(next);
+    if (!next) return;
+    this.parts.live.stop();
+    session.show(next);
   }
 
   /** A box of a usual size in the middle of what is seen. @returns {import("../../engine/cells.js").Box} */

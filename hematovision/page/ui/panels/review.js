@@ -1,5 +1,5 @@
 /**
- * Cells by doubt: the list, and what one key does to a cell.
+ * Cells to look at: the list, and what one key does to a cell.
  */
 import { byId, make, tell } from "../elements.js";
 import { isByHand, live } from "../session/session.js";
@@ -18,11 +18,11 @@ function reason(session, cell) {
     }
     if (cell.second.uncertain) return text("whyUnlike");
   }
-  return text("whyNear");
+  return text(cell.counted ? "whyNear" : "whyMissed");
 }
 
-/** A cell in words. @param {Session} session @param {Cell} cell */
-export function describe(session, cell) {
+/** A cell in words. @param {Session} session @param {Cell} cell @param {Field | null} [field] */
+export function describe(session, cell, field = session.now) {
   const [x, y] = cell.box.map(Math.round);
   const given =
     cell.probability === null ? "" : text("probability", { p: cell.probability.toFixed(2) });
@@ -31,7 +31,8 @@ export function describe(session, cell) {
   if (!cell.counted) parts.push(text("isUncounted"));
   if (isByHand(cell)) parts.push(text("isByHand"));
   else if (cell.seen) parts.push(text("isSeen"));
-  if (session.doubt(cell)) parts.push(text("isDoubt", { why: reason(session, cell) }));
+  if (session.doubt(cell, field)) parts.push(text("isDoubt", { why: reason(session, cell) }));
+  if (field && field !== session.now) parts.unshift(field.name);
   return parts.join("; ");
 }
 
@@ -53,9 +54,10 @@ export class Review {
     byId("order").addEventListener("change", () => this.redraw());
     byId("least").addEventListener("input", () => this.setLeast(byId("least").valueAsNumber));
     this.list.addEventListener("click", (/** @type {any} */ event) => {
-      const cell = event.target.closest("li")?.cell;
-      if (cell) this.choose(cell);
+      const item = event.target.closest("li");
+      if (item) this.choose(item.cell, item.field);
     });
+    byId("through").addEventListener("change", () => this.setChecked(byId("through").checked));
     this.setLeast(100);
   }
 
@@ -68,33 +70,48 @@ export class Review {
     this.session.changed("cells");
   }
 
-  /** The cells in the order of the list. @returns {Cell[]} */
+  /**
+   * The list: cells to look at, of whatever field, then those of the field at hand from the top.
+   * @returns {{field: Field, cell: Cell}[]}
+   */
   ordered() {
-    const field = this.session.now;
-    if (!field || field.single) return [];
-    const doubtful = byId("order").value === "doubt" ? this.session.doubtful(field) : [];
-    const rest = live(field).filter((c) => this.session.isShown(c) && !doubtful.includes(c));
+    const { session } = this;
+    const first = byId("order").value === "doubt" ? session.lookAt() : [];
+    const field = session.now;
+    if (!field || field.single) return first;
+    const listed = new Set(first.map(({ cell }) => cell));
+    const rest = live(field).filter((cell) => session.isShown(cell) && !listed.has(cell));
     rest.sort((a, b) => a.box[1] - b.box[1] || a.box[0] - b.box[0]);
-    return [...doubtful, ...rest];
+    return [...first, ...rest.map((cell) => ({ field, cell }))];
   }
 
   redraw() {
     const { session } = this;
-    const items = this.ordered().map((cell) => {
+    const items = this.ordered().map(({ field, cell }) => {
       const selected = cell.id === session.chosenId;
       const item = make("li", { role: "option", id: `cell-${cell.id}`, "aria-selected": selected });
-      item.textContent = describe(session, cell);
+      item.textContent = describe(session, cell, field);
       item.style.borderLeftColor = session.model.colours[cell.label];
-      item.cell = cell;
-      return item;
+      return Object.assign(item, { cell, field });
     });
     this.list.replaceChildren(...items);
-    const here = session.now ? session.doubtful(session.now).length : 0;
+    const n = session.lookAt().length;
     const all = session.found.reduce((sum, field) => sum + session.doubtful(field).length, 0);
-    const words = here ? text("doubts", { n: here }) : text("noneLeft");
-    const more = session.found.length > 1 ? ` ${text("outOf", { all })}` : "";
+    const words = n ? text("doubts", { n }) : text("noneLeft");
+    const more = all > n ? ` ${text("doubtsMore", { n: all - n })}` : "";
     byId("doubts").textContent = session.found.length ? words + more : text("noPicture");
+    byId("through").checked = session.now?.checked ?? false;
+    byId("through").disabled = !session.found.includes(/** @type {Field} */ (session.now));
     this.mark();
+  }
+
+  /** A person has gone through the field at hand, or hasn't. @param {boolean} checked */
+  setChecked(checked) {
+    const field = this.session.now;
+    if (!field || !this.session.found.includes(field)) return;
+    field.checked = checked;
+    this.session.changed("checked", field);
+    tell(text(checked ? "isThrough" : "isNotThrough", { name: field.name }));
   }
 
   /** Mark the chosen cell in the list. */
@@ -111,8 +128,12 @@ export class Review {
     for (const button of byId("labels").children) button.disabled = !chosen;
   }
 
-  /** Choose a cell and bring it into view. @param {Cell} cell */
-  choose(cell) {
+  /**
+   * Choose a cell and bring it into view.
+   * @param {Cell} cell @param {Field | null} [field] that it is of
+   */
+  choose(cell, field = this.session.now) {
+    if (field && field !== this.session.now) this.session.show(field);
     this.session.choose(cell);
     this.view.centre(cell);
     tell(text("chosen", { cell: describe(this.session, cell) }));
@@ -122,54 +143,44 @@ export class Review {
   step(step) {
     const cells = this.ordered();
     if (!cells.length) return;
-    const at = cells.findIndex((cell) => cell.id === this.session.chosenId);
+    const at = cells.findIndex(({ cell }) => cell.id === this.session.chosenId);
     const next = at < 0 ? (step > 0 ? 0 : -1) : at + step;
-    this.choose(cells[(next + cells.length) % cells.length]);
+    const { cell, field } = cells[(next + cells.length) % cells.length];
+    this.choose(cell, field);
   }
 
-  /**
-   * The most doubtful cell after the chosen one, in this field or in one of the next.
-   * @param {number} [step]
-   */
+  /** The next of the cells to look at, in whatever field. @param {number} [step] */
   nextDoubt(step = 1) {
-    const { session } = this;
-    const start = session.now ? session.found.indexOf(session.now) : 0;
-    const fields = [
-      ...session.found.slice(Math.max(0, start)),
-      ...session.found.slice(0, Math.max(0, start)),
-    ];
-    if (step < 0) fields.splice(1, fields.length - 1, ...fields.slice(1).reverse());
-    for (const field of fields) {
-      const doubtful = session.doubtful(field);
-      const at = doubtful.findIndex((cell) => cell.id === session.chosenId);
-      const next = doubtful[at < 0 ? (step > 0 ? 0 : doubtful.length - 1) : at + step];
-      if (!next) continue;
-      if (field !== session.now) session.show(field);
-      this.choose(next);
+    const cells = this.session.lookAt();
+    if (!cells.length) {
+      tell(text("noneLeft"));
       return;
     }
-    const first = fields.map((field) => session.doubtful(field)).find((cells) => cells.length);
-    if (!first) tell(text("noneLeft"));
-    else if (session.now && session.doubtful(session.now).length)
-      this.choose(session.doubtful(session.now)[0]);
+    const at = cells.findIndex(({ cell }) => cell.id === this.session.chosenId);
+    const next = at < 0 ? (step > 0 ? 0 : -1) : at + step;
+    const { cell, field } = cells[(next + cells.length) % cells.length];
+    this.choose(cell, field);
   }
 
   /**
-   * Do something to the chosen cell; the next doubtful one comes up if it was one.
+   * Do something to the chosen cell; if it was one to look at, the next of them comes up.
    * @param {(cell: Cell) => void} change
    */
   settle(change) {
-    const { chosen } = this.session;
+    const { session } = this;
+    const { chosen } = session;
     if (!chosen) {
       tell(text("chooseFirst"));
       return;
     }
-    const field = /** @type {Field} */ (this.session.now);
-    const doubtful = this.session.doubtful(field);
-    const at = doubtful.indexOf(chosen);
+    const before = session.lookAt();
+    const at = before.findIndex(({ cell }) => cell.id === chosen.id);
     change(chosen);
-    const next = at >= 0 && (doubtful[at + 1] ?? doubtful.find((cell) => cell !== chosen));
-    if (next) this.choose(/** @type {Cell} */ (field.cells.find((cell) => cell.id === next.id)));
+    if (at < 0) return;
+    const left = session.lookAt().filter(({ cell }) => cell.id !== chosen.id);
+    const after = before.slice(at + 1).map(({ cell }) => cell.id);
+    const next = left.find(({ cell }) => after.includes(cell.id)) ?? left[0];
+    if (next) this.choose(next.cell, next.field);
   }
 
   /** The chosen cell has a label. @param {number} k index into the labels */

@@ -1,39 +1,16 @@
 /**
  * How large the cells are, with the median red cell or a scale of one's own as the yardstick.
  */
-import { isRbc, side, touches } from "../../engine/cells.js";
+import { isRbc } from "../../engine/cells.js";
 import { byId, draw, make } from "../elements.js";
 import { median, percentile } from "../../engine/pictures/numbers.js";
-import { counted } from "../session/session.js";
+import { FEWEST, sizesOf, summarise } from "../session/measures.js";
 import { nameOf, text } from "../texts.js";
 
 /** @typedef {import("../session/session.js").Field} Field */
 /** @typedef {import("../session/session.js").Session} Session */
 
 const BARS = 24;
-const FEWEST = 3; // cells of which a median is told
-
-/**
- * Sizes of a field's whole cells of a label, in pixels.
- * @param {Field} field @param {(label: string) => boolean} wanted
- */
-export const sizesOf = (field, wanted) =>
-  counted(field)
-    .filter((cell) => wanted(cell.label))
-    .filter((cell) => !touches(cell.box, field.width, field.height).includes(true))
-    .map((cell) => side(cell.box));
-
-/**
- * @param {number[]} sizes sorted
- * @returns {{middle: number, low: number, high: number, cv: number}} `cv` in per cent
- */
-export function summarise(sizes) {
-  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-  const squares = sizes.reduce((sum, size) => sum + (size - mean) ** 2, 0);
-  const cv = (100 * Math.sqrt(squares / Math.max(1, sizes.length - 1))) / mean;
-  const [low, middle, high] = [0.05, 0.5, 0.95].map((part) => percentile(sizes, part));
-  return { low, middle, high, cv };
-}
 
 export class Sizes {
   /** @param {Session} session */

@@ -1,10 +1,10 @@
 /**
  * Pictures in: what files hold is read, looked at one after the other, and kept.
  */
-import { wholePixels } from "../../engine/cells.js";
-import { isWhite } from "../panels/differential.js";
-import { byId, tell } from "../elements.js";
+import { isWhite, wholePixels } from "../../engine/cells.js";
+import { byId, noteSkipped, tell } from "../elements.js";
 import { Cancelled } from "../beside.js";
+import { checkRecord } from "../session/storage.js";
 import { decodePicture, digest, inspect, isTooDeep, readPixels } from "./files.js";
 import { text } from "../texts.js";
 
@@ -31,21 +31,37 @@ export class Intake {
     /** @type {{field: Field, cancel: () => void} | null} what is being looked at */
     this.looking = null;
     this.running = false;
+    this.isPaused = false;
   }
 
-  /** @param {Iterable<File>} files */
+  /** Look at nothing new for a while. @param {boolean} paused */
+  setPaused(paused) {
+    this.isPaused = paused;
+    if (!paused && !this.running) this.lookOn();
+  }
+
+  /**
+   * Take pictures that were given together: the first of them is shown, since it is finished first.
+   * What can't be taken is noted.
+   * @param {Iterable<File>} files
+   */
   async take(files) {
+    let first = true;
     for (const file of [...files]) {
       try {
-        await this.add(file, file.name || "pasted.png");
+        await this.add(file, file.name || "pasted.png", first);
+        first = false;
       } catch (error) {
-        tell(reasonOf(error));
+        noteSkipped(reasonOf(error));
       }
     }
   }
 
-  /** @param {Blob} file @param {string} name */
-  async add(file, name) {
+  /**
+   * Open a picture, to be looked at soon; an Error in words where it is none.
+   * @param {Blob} file @param {string} name @param {boolean} shown
+   */
+  async add(file, name, shown) {
     const { session } = this;
     const bytes = new Uint8Array(await file.arrayBuffer());
     const type = inspect(bytes, name);
@@ -53,15 +69,15 @@ export class Intake {
     const open = session.fields.find((field) => field.key === key);
     if (open) {
       session.show(open);
-      throw Error(text("alreadyOpen", { name }));
+      tell(text("alreadyOpen", { name }));
+      return;
     }
     const blob = new Blob([bytes], { type });
     const bitmap = await decodePicture(blob, name);
     const { width, height } = bitmap;
     bitmap.close();
     const field = this.makeField({ key, name, blob, width, height });
-    session.fields.push(field);
-    session.show(field);
+    session.add(field, shown);
     this.storage.open(field, bytes.buffer);
     this.lookSoon(field);
   }
@@ -76,6 +92,8 @@ export class Intake {
       single: null,
       scale: null,
       cellSize: null,
+      checked: false,
+      overlaps: [],
     };
     return { ...fresh, opened: Date.now(), ...parts, url };
   }
@@ -85,15 +103,27 @@ export class Intake {
     const { session } = this;
     const kept = await this.storage.load();
     for (const { record, bytes } of kept) {
-      const type = inspect(new Uint8Array(bytes), record.name);
-      const field = this.makeField({ ...record, blob: new Blob([bytes], { type }) });
-      for (const cell of field.cells) session.serial = Math.max(session.serial, cell.id);
-      session.fields.push(field);
-      if (field.state !== "done") this.lookSoon(field);
+      try {
+        this.restoreOne(record, bytes);
+      } catch {
+        // What is damaged costs only itself, and stays where it is kept.
+        noteSkipped(text("damaged", { name: String(record?.name ?? "?") }));
+      }
     }
-    if (!kept.length) return;
+    if (!session.fields.length) return;
     session.show(session.fields[0]);
-    tell(text("restored", { n: kept.length }));
+    tell(text("restored", { n: session.fields.length }));
+  }
+
+  /** @param {any} record @param {ArrayBuffer} bytes */
+  restoreOne(record, bytes) {
+    const { session } = this;
+    checkRecord(record, session.model.labels);
+    const type = inspect(new Uint8Array(bytes), record.name);
+    const field = this.makeField({ ...record, blob: new Blob([bytes], { type }) });
+    for (const cell of field.cells) session.serial = Math.max(session.serial, cell.id);
+    session.fields.push(field);
+    if (field.state !== "done") this.lookSoon(field);
   }
 
   /** @param {Field} field */
@@ -111,7 +141,8 @@ export class Intake {
 
   async lookOn() {
     this.running = true;
-    for (let field = this.queue.shift(); field; field = this.queue.shift()) {
+    while (this.queue.length && !this.isPaused) {
+      const field = /** @type {Field} */ (this.queue.shift());
       if (!this.session.fields.includes(field)) continue;
       try {
         await this.look(field);
@@ -120,10 +151,13 @@ export class Intake {
         field.state = cancelled ? "cancelled" : "failed";
         field.cells = [];
         const words = { name: field.name, why: reasonOf(error) };
-        tell(text(cancelled ? "cancelled" : "failed", words));
+        if (cancelled) tell(text("cancelled", words));
+        else noteSkipped(text("failed", words));
       }
       this.looking = null;
-      this.session.changed("cells");
+      const { now } = this.session;
+      if (field.state === "done" && now?.state === "failed") this.session.show(field);
+      else this.session.changed("cells");
     }
     this.running = false;
     byId("working").hidden = true;

@@ -37,6 +37,7 @@ import { isRbc } from "../../engine/cells.js";
  */
 
 /**
+ * A picture. `checked`: a person has gone through it, so that every cell has its box.
  * @typedef {object} Field
  * @property {string} key names the picture's content and the model
  * @property {string} name
@@ -51,11 +52,20 @@ import { isRbc } from "../../engine/cells.js";
  * @property {any} single what the picture shows, if it is a single cell
  * @property {{cellPx: number, certain: boolean} | null} scale pixels across a red cell, as found
  * @property {number | null} cellSize the same, as a person states it
+ * @property {boolean} checked
+ * @property {Overlap[]} overlaps with fields taken before
+ */
+
+/**
+ * What a field shares with an earlier one: that one's key, where this one's upper left corner lies
+ * in it, and what share of this one it is.
+ * @typedef {{key: string, x: number, y: number, share: number}} Overlap
  */
 
 /** @typedef {{field: Field, before: Cell[], after: Cell[], what: string}} Edit */
 
 const MOST_EDITS = 300;
+const MOST_AT_ONCE = 10; // cells that are asked about
 
 /** @param {Cell[]} cells @returns {Cell[]} */
 const copy = (cells) => cells.map((cell) => ({ ...cell }));
@@ -111,13 +121,22 @@ export class Session {
     /** @type {Edit[]} */
     this.taken = [];
     this.serial = 0;
-    /** @type {((what: "field" | "cells" | "choice" | "edit", field: Field | null) => void)[]} */
+    /** @type {Set<number>} cells that lie in an earlier field too, and are counted there */
+    this.again = new Set();
+    /** @type {((what: "field" | "cells" | "choice" | "edit" | "checked", field: Field | null) => void)[]} */
     this.listeners = [];
   }
 
-  /** @param {"field" | "cells" | "choice" | "edit"} what @param {Field | null} [field] */
+  /** @param {"field" | "cells" | "choice" | "edit" | "checked"} what @param {Field | null} [field] */
   changed(what, field = this.now) {
     for (const listener of this.listeners) listener(what, field);
+  }
+
+  /** @param {Field} field @param {boolean} shown */
+  add(field, shown) {
+    this.fields.push(field);
+    if (shown || !this.now) this.show(field);
+    else this.changed("cells");
   }
 
   /** Fields with cells, not pictures of a single one. */
@@ -219,10 +238,11 @@ export class Session {
 
   /**
    * How much a cell wants another look: 0 settled or sure, from 1 up doubtful, more the more.
-   * @param {Cell} cell @returns {number}
+   * @param {Cell} cell @param {Field | null} [field] that it is of @returns {number}
    */
-  doubt(cell) {
-    if (cell.deleted || cell.seen || isByHand(cell) || cell.probability === null) return 0;
+  doubt(cell, field = this.now) {
+    if (field?.checked || cell.deleted || cell.seen || isByHand(cell) || cell.probability === null)
+      return 0;
     const threshold = this.model.thresholds[cell.label];
     const away = cell.probability - threshold;
     const near = away >= 0 ? 1 - away / (1 - threshold) : cell.probability / threshold;
@@ -235,9 +255,26 @@ export class Session {
 
   /** Doubtful cells of a field, most doubtful first. @param {Field} field */
   doubtful(field) {
-    const rated = live(field).map((cell) => ({ cell, doubt: this.doubt(cell) }));
-    const wanted = rated.filter(({ doubt }) => doubt > 0);
-    return wanted.sort((a, b) => b.doubt - a.doubt).map(({ cell }) => cell);
+    return this.rate(field).map(({ cell }) => cell);
+  }
+
+  /** @param {Field} field @returns {{field: Field, cell: Cell, doubt: number}[]} */
+  rate(field) {
+    const rated = live(field).map((cell) => ({ field, cell, doubt: this.doubt(cell, field) }));
+    return rated.filter(({ doubt }) => doubt > 0).sort((a, b) => b.doubt - a.doubt);
+  }
+
+  /**
+   * The most doubtful cells of all fields, MOST_AT_ONCE at most; field by field, since each change
+   * of picture costs the eye.
+   * @returns {{field: Field, cell: Cell}[]}
+   */
+  lookAt() {
+    const rated = this.found.flatMap((field) => this.rate(field));
+    const first = rated.sort((a, b) => b.doubt - a.doubt).slice(0, MOST_AT_ONCE);
+    const order = new Map(this.found.map((field, k) => [field, k]));
+    const place = (/** @type {Field} */ field) => order.get(field) ?? 0;
+    return first.sort((a, b) => place(a.field) - place(b.field) || b.doubt - a.doubt);
   }
 }
 

@@ -5,6 +5,8 @@
 /** @typedef {import("./session.js").Field} Field */
 
 const DELAY = 250; // milliseconds until an edit is written
+const STORES = ["fields", "pictures", "settings"];
+const STATES = ["waiting", "looking", "done", "failed", "cancelled"];
 
 /** @param {IDBRequest} request @returns {Promise<any>} */
 const result = (request) =>
@@ -13,12 +15,36 @@ const result = (request) =>
     request.onerror = () => reject(request.error);
   });
 
+/** @param {any} values @param {number} n */
+const areNumbers = (values, n) =>
+  Array.isArray(values) && values.length === n && values.every(Number.isFinite);
+
+/**
+ * An Error where what was kept of a field is no field of ours.
+ * @param {any} record @param {string[]} labels
+ */
+export function checkRecord(record, labels) {
+  const { name, width, height, state, cells, scale, single } = record;
+  const whole = width > 0 && height > 0 && typeof name === "string" && STATES.includes(state);
+  const found = scale === null || (scale.cellPx > 0 && typeof scale.certain === "boolean");
+  const named = single === null || (single.probabilities && single.probability >= 0);
+  const isCell = (/** @type {any} */ cell) =>
+    Number.isInteger(cell.id) &&
+    labels.includes(cell.label) &&
+    areNumbers(cell.box, 4) &&
+    (cell.probability === null || Number.isFinite(cell.probability)) &&
+    (cell.origin === null || areNumbers(cell.origin.box, 4));
+  if (!whole || !found || !named || !cells.every(isCell)) throw Error("damaged");
+}
+
 /** @returns {Promise<IDBDatabase>} */
 function openDatabase() {
-  const request = indexedDB.open("hematovision", 1);
+  const request = indexedDB.open("hematovision", 2);
   request.onupgradeneeded = () => {
-    request.result.createObjectStore("fields", { keyPath: "key" });
-    request.result.createObjectStore("pictures", { keyPath: "key" });
+    const stores = request.result.objectStoreNames;
+    for (const name of STORES) {
+      if (!stores.contains(name)) request.result.createObjectStore(name, { keyPath: "key" });
+    }
   };
   return result(request);
 }
@@ -74,18 +100,47 @@ export class Storage {
   async load() {
     try {
       const transaction = (await this.database).transaction(["fields", "pictures"]);
-      const [records, pictures] = await Promise.all(
-        ["fields", "pictures"].map((name) => result(transaction.objectStore(name).getAll())),
+      const fields = transaction.objectStore("fields");
+      const pictures = transaction.objectStore("pictures");
+      const keys = await result(fields.getAllKeys());
+      // Each by itself: one that the browser can't read mustn't take the others with it.
+      const every = await Promise.all(
+        keys.map(async (/** @type {string} */ key) => {
+          const record = await result(fields.get(key)).catch(() => ({ key, model: this.model }));
+          const picture = await result(pictures.get(key)).catch(() => null);
+          return { record, bytes: picture?.bytes ?? new ArrayBuffer(0) };
+        }),
       );
-      const bytes = new Map(pictures.map((/** @type {any} */ p) => [p.key, p.bytes]));
-      return records
-        .filter((/** @type {any} */ r) => r.model === this.model && bytes.has(r.key))
-        .sort((/** @type {any} */ a, /** @type {any} */ b) => a.opened - b.opened)
-        .map((/** @type {any} */ record) => ({ record, bytes: bytes.get(record.key) }));
+      return every
+        .filter(({ record }) => record.model === this.model)
+        .sort((a, b) => a.record.opened - b.record.opened);
     } catch (error) {
       this.fail(error);
       return [];
     }
+  }
+
+  /** What is kept under a name; null where nothing is. @param {string} key @returns {Promise<any>} */
+  async loadSetting(key) {
+    try {
+      const store = (await this.database).transaction("settings").objectStore("settings");
+      return (await result(store.get(key)))?.value ?? null;
+    } catch (error) {
+      this.fail(error);
+      return null;
+    }
+  }
+
+  /** @param {string} key @param {any} value */
+  keepSetting(key, value) {
+    return this.write(["settings"], (settings) => settings.put({ key, value }));
+  }
+
+  /** Forget all that any page of this kind has kept in this browser. */
+  forgetAll() {
+    for (const timer of this.pending.values()) clearTimeout(timer);
+    this.unwritten.clear();
+    return this.write(STORES, (...stores) => stores.forEach((store) => store.clear()));
   }
 
   /** Keep a picture just opened, and that it is. @param {Field} field @param {ArrayBuffer} bytes */

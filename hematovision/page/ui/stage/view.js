@@ -9,7 +9,11 @@ import { text } from "../texts.js";
 /** @typedef {import("../session/session.js").Session} Session */
 
 const LABEL = 12; // pixels of the screen
-const NARROWEST = 26; // pixels of the screen across which a box still bears its label
+// Pixels of the screen across which a box still bears its label; on a stage that is NARROW it would
+// hide the cells around.
+const NARROWEST = 26;
+const NARROW = 500;
+const NARROWEST_THERE = 90;
 const HANDLE = 6;
 
 /** Whether white stands out better than black on a colour. @param {string} colour #rrggbb */
@@ -130,7 +134,8 @@ export class View {
     const unit = 1 / this.scale;
     const [x0, y0, x1, y1] = group.cell.box;
     for (const handle of group.querySelectorAll("circle")) handle.setAttribute("r", HANDLE * unit);
-    const legible = x1 - x0 >= NARROWEST * unit || group.cell.id === this.session.chosenId;
+    const least = this.size.width < NARROW ? NARROWEST_THERE : NARROWEST;
+    const legible = x1 - x0 >= least * unit || group.cell.id === this.session.chosenId;
     group.tag.setAttribute("visibility", legible ? "visible" : "hidden");
     group.words.setAttribute("visibility", legible ? "visible" : "hidden");
     if (!legible) return;
