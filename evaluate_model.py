@@ -26,29 +26,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.archive.contents import Archive, Split
+from hematovision.archive.contents import Archive
 from hematovision.archive.loading import load_archive
 from hematovision.archive.parts import choose_archive, place
+from hematovision.evaluation.comparing import compare
 from hematovision.evaluation.field_scores import measure_fields
 from hematovision.evaluation.fold_answers import ask_by_fold, ask_fields_by_fold, find_folds
-from hematovision.evaluation.matching import BINARY, MergedClassifier, match_archive
-from hematovision.evaluation.measure import at_detail, compare, measure
+from hematovision.evaluation.matching import BINARY, Judged, Matched, match_archive
+from hematovision.evaluation.measure import Answers, at_detail, measure
 from hematovision.evaluation.report import (
     clean,
     draw_worst_fields,
-    format_interval,
     pick_shown,
     write_report,
 )
-from hematovision.evaluation.scores import HEADLINE, Bootstrap
+from hematovision.evaluation.scores import Bootstrap
+from hematovision.evaluation.table import format_table
 from hematovision.evaluation.types import measure_types
-from hematovision.networks.card import choose_model, list_versions, read_card
+from hematovision.networks.card import Card, choose_model, list_versions
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.seen import find_seen_fields, find_seen_twins
 from hematovision.program.console import UserError, command, option, parse_options, say
 from hematovision.program.files import check_writable, read_file
 
-OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells on the screen
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
 OF_SPLIT = ("split", "fields", "counts", "left_out")  # what metrics.json tells of the archive
 
@@ -72,15 +72,15 @@ class Options:
     workers: int = option(os.cpu_count() or 1, "crops classified side by side", low=1)
 
 
-def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
+def count_seen(archive: Archive, card: Card, name: Path) -> int:
     """How many test fields the model was trained on, or on a twin of, with a warning where there
     are any. None, where networks that weren't stand beside it and answer."""
     models, _ = find_folds(name, archive, archive.fields["test"].name)
     if models:
         say(f"{name}: each field is scored by that of {len(models)} folds that hasn't learnt it")
         return 0
-    seen = len(find_seen_fields(archive.metadata, classifier.card, ["test"]))
-    twins = find_seen_twins(archive.metadata, classifier.card, ["test"])
+    seen = len(find_seen_fields(archive.metadata, card, ["test"]))
+    twins = find_seen_twins(archive.metadata, card, ["test"])
     if seen:
         say(f"warning: {name}: trained on {seen} of the test fields: the figures flatter")
     if twins:
@@ -91,29 +91,41 @@ def count_seen(archive: Archive, classifier: Classifier, name: Path) -> int:
     return seen + len(twins)
 
 
-def match_second(
-    folder: Path, archive: Archive, path: Path, first: Sequence[str], crops: int
-) -> tuple[MergedClassifier | Classifier, Split]:
-    """The model to compare with, and the crops it is asked about, which are the first's.
+def compare_models(
+    options: Options, archive: Archive, path: Path, first: Matched, answers: Answers
+) -> dict[str, Any] | None:
+    """The second model asked the same as the first, and its figures beside the first's.
 
     Raises UserError where the two don't answer the same question.
     """
-    second, split, _, notices = match_archive(archive, Classifier.load(folder), path)
-    if list(second.classes) != list(first) or len(split.y) != crops:
+    folder = options.compare
+    if folder is None:
+        return None
+    loaded = Classifier.load(folder)
+    second, classes, crops = match_archive(archive, loaded, path), first.model.classes, len(first.y)
+    if list(second.model.classes) != list(classes) or len(second.y) != crops:
         raise UserError(
-            f"{folder}: scored in {', '.join(second.classes)} on {len(split.y)} crops, the first "
-            f"model in {', '.join(first)} on {crops}; only models of one task can be compared"
+            f"{folder}: scored in {', '.join(second.model.classes)} on {len(second.y)} crops, the "
+            f"first model in {', '.join(classes)} on {crops}; only models of one task can be "
+            "compared"
         )
-    for line in notices:
+    for line in second.notices:
         say(f"{line} ({folder})")
-    return second, split
+    others = ask_by_fold(folder, archive, path, second, options.workers)
+    others = at_detail(others, second.y, second.model.classes)
+    bootstrap = Bootstrap(options.resamples, options.seed)
+    found = compare(first.y, answers, others, first.split.source, bootstrap)
+    found |= {"test_fields_trained_on": count_seen(archive, loaded.card, folder)}
+    finds = loaded.card.fields is not None
+    fields = ask_fields_by_fold(folder, archive, options.workers) if finds else None
+    return found | {"whole_fields": fields and measure_fields(fields)}
 
 
 def describe_run(
     options: Options,
     folder: Path,
     archive: Archive,
-    classifier: Classifier | MergedClassifier,
+    classifier: Judged,
     seen: int,
 ) -> dict[str, Any]:
     """What metrics.json says of the model, the archive and how the report was made."""
@@ -155,123 +167,41 @@ def format_command(options: Options) -> str:
     return shlex.join(words)
 
 
-def format_table(metrics: dict[str, Any]) -> str:
-    """Metric, value and interval, a line each; with a second model, its value and the change."""
-    other = metrics["comparison"]
-
-    def value(number: float | None) -> str:
-        return "-" if number is None else f"{number:.4f}"
-
-    head = f"{'metric':<20}{'value':>8}   {'95 % interval':<18}"
-    lines = [head + f"{'second':>8}   95 % interval of the change" if other else head.rstrip()]
-    for name in HEADLINE:
-        span = format_interval(metrics["ci95"][name], 4)
-        line = f"{name:<20}{value(metrics[name]):>8}   {span}"
-        if other:
-            change = format_interval(other["difference_ci95"][name], 4)
-            line = f"{line:<49}{value(other[name]):>8}   {change}"
-        lines.append(line)
-    if other:
-        test = other["mcnemar"]
-        lines.append(
-            f"only the first right: {test['only_first_right']}, only the second: "
-            f"{test['only_second_right']}, exact McNemar test p = {test['p']:.3g}"
-        )
-    lines += format_laboratories(metrics)
-    if metrics["types"]:
-        found = metrics["types"]
-        lines.append(
-            f"types of white cells: balanced accuracy {found['balanced_accuracy']:.4f} on "
-            f"{found['crops']} crops, {100 * found['untyped_share']:.1f} % left without a type"
-        )
-    if metrics["whole_fields"]:
-        beside = ((other or {}).get("whole_fields") or {}).get("labels", {})
-        head = (
-            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
-            f"{'fields':>8}"
-        )
-        lines.append(head + (f"{'second: AP50':>15}{'counted':>9}" if beside else ""))
-        for label, row in metrics["whole_fields"]["labels"].items():
-            line = (
-                f"{label:<14}{value(row['ap50']):>8}{value(row['ap50_95']):>9}"
-                f"{row['counted']:>9}{row['annotated']:>11}{row['fields']:>8}"
-            )
-            if label in beside:
-                line += f"{value(beside[label]['ap50']):>15}{beside[label]['counted']:>9}"
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def format_laboratories(metrics: dict[str, Any]) -> list[str]:
-    """A line for each laboratory where there are several: its crops, and what of its whole fields
-    is boxed completely."""
-    if len(metrics["laboratories"]) < 2:
-        return []
-
-    def value(number: float | None) -> str:
-        return f"{'-':>13}" if number is None else f"{number:>13.4f}"
-
-    of_fields = (metrics["whole_fields"] or {}).get("laboratories", {})
-    lines = [
-        f"{'laboratory':<20}{'RBC or not':>13}{'uncertain':>13}{'RBC AP50':>13}{'counting':>13}"
-    ]
-    for lab, row in metrics["laboratories"].items():
-        rbc = of_fields.get(lab, {}).get("labels", {}).get("RBC", {})
-        shown = [rbc.get(key) if rbc.get("boxed_completely") else None for key in OF_RBC]
-        figures = [row["rbc_balanced_accuracy"], row["cells_uncertain"], *shown]
-        lines.append(f"{lab:<20}" + "".join(map(value, figures)))
-    return lines
-
-
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     options: Options = parse_options(Options, __doc__, argv)
-    bootstrap = Bootstrap(options.resamples, options.seed)
     path = choose_archive(options.data)
     archive = load_archive(path, ["test"])
     folder, notice = choose_model(options.model, place("model", archive.metadata.demonstration))
     loaded = Classifier.load(folder)
-    classifier, test, y, notices = match_archive(archive, loaded, path)
-    for line in filter(None, [notice, *notices]):
+    matched = match_archive(archive, loaded, path)
+    for line in filter(None, [notice, *matched.notices]):
         say(line)
-    fields, card = archive.fields["test"], loaded.card
-    seen = count_seen(archive, loaded, folder)
-
+    seen = count_seen(archive, loaded.card, folder)
     target = options.output_dir or place("report", archive.metadata.demonstration)
     check_writable(target)
-    asked = archive, path, classifier, test, options.workers
-    answers = at_detail(ask_by_fold(folder, *asked), y, classifier.classes)
-    comparison, whole_fields, worst = None, None, []
-    if options.compare:
-        second, split = match_second(options.compare, archive, path, classifier.classes, len(y))
-        asked = archive, path, second, split, options.workers
-        others = at_detail(ask_by_fold(options.compare, *asked), y, second.classes)
-        comparison = compare(y, answers, others, test.source, bootstrap)
-        comparison["test_fields_trained_on"] = count_seen(archive, second, options.compare)
-        comparison["whole_fields"] = None
-    if card.fields is not None:
-        found = ask_fields_by_fold(folder, archive, options.workers)
-        whole_fields = measure_fields(found)
-        worst = draw_worst_fields(whole_fields, found, fields)
-    if comparison and options.compare and read_card(options.compare).fields is not None:
-        found = ask_fields_by_fold(options.compare, archive, options.workers)
-        comparison["whole_fields"] = measure_fields(found)
-    shown = pick_shown(classifier, test, y, answers, options.seed, options.workers)
-    metrics = clean(
-        {
-            **measure(y, answers, classifier.classes, test, bootstrap),
-            **describe_run(options, folder, archive, classifier, seen),
-            "types": measure_types(y, answers.predicted, classifier.classes, test),
-            "comparison": comparison,
-            "whole_fields": whole_fields,
-            "heat_maps": [
-                {"number": e["index"] + 1, "lowest": e["lowest"]} for e in shown.explained
-            ],
-        }
-    )
+
+    classes, y = matched.model.classes, matched.y
+    answers = at_detail(ask_by_fold(folder, archive, path, matched, options.workers), y, classes)
+    comparison = compare_models(options, archive, path, matched, answers)
+    whole_fields, worst = None, []
+    if loaded.card.fields is not None:
+        judged = ask_fields_by_fold(folder, archive, options.workers)
+        whole_fields = measure_fields(judged)
+        worst = draw_worst_fields(whole_fields, judged, archive.fields["test"])
+    shown = pick_shown(matched, answers, worst, options.seed, options.workers)
+    bootstrap = Bootstrap(options.resamples, options.seed)
+    metrics = clean({
+        **measure(y, answers, classes, matched.split, bootstrap),
+        **describe_run(options, folder, archive, matched.model, seen),
+        "types": measure_types(y, answers.predicted, classes, matched.split),
+        "comparison": comparison,
+        "whole_fields": whole_fields,
+        "heat_maps": [{"number": e["index"] + 1, "lowest": e["lowest"]} for e in shown.explained],
+    })  # fmt: skip
     asked = dataclasses.replace(options, data=path, model=folder, output_dir=target)
-    write_report(asked, metrics, card, test, y, answers, fields, shown, worst)
+    write_report(asked, metrics, loaded.card, matched, answers, archive.fields["test"], shown)
     print(format_table(metrics))
     say(f"{len(y)} crops of {metrics['fields']} fields in {time.perf_counter() - start:.1f} s")
     print(f"report: {target / 'report.html'}")

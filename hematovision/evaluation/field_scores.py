@@ -10,52 +10,66 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hematovision.archive.contents import FieldSplit
-from hematovision.cells.cells import Cells, match
+from hematovision.cells.cells import Cells, match, overlap
+from hematovision.cells.taxonomy import lineage
 from hematovision.networks.detector import Detector
 from hematovision.program.console import progress
 
 MIN_PROBABILITY = 0.02  # probability from which cells enter the precision-recall curves
 
 
-class FieldAnswers(NamedTuple):
-    """What was annotated in the test fields and what the model found there, field by field."""
+class JudgedField(NamedTuple):
+    """What was annotated in a test field and what the model found there."""
 
-    name: list[str]
-    truth: list[Cells]
-    found: list[Cells]  # from MIN_PROBABILITY up
-    counted: list[Cells]  # from the thresholds up
-    lab: list[str]  # the laboratory
-    complete: list[np.ndarray]  # (k,) bool, labels of which no cell lacks its box
+    name: str
+    truth: Cells
+    found: Cells  # from MIN_PROBABILITY up
+    counted: Cells  # from the thresholds up
+    lab: str  # the laboratory
+    complete: np.ndarray  # (k,) bool, labels of which no cell lacks its box
+
+
+class JudgedFields(NamedTuple):
+    """The test fields, and the labels (k) that they are judged in."""
+
+    fields: list[JudgedField]
     labels: list[str]
 
-    def pick(self, chosen: Sequence[int]) -> FieldAnswers:
-        """The answers to some of the fields."""
-        rows = ([column[i] for i in chosen] for column in self[:-1])
-        return FieldAnswers(*rows, self.labels)
+    def pick(self, chosen: Sequence[int]) -> JudgedFields:
+        """Some of the fields."""
+        return self._replace(fields=[self.fields[i] for i in chosen])
 
 
-def ask_fields(detector: Detector, fields: FieldSplit) -> FieldAnswers:
-    """Find the cells of every test field. Boxes that are no kind of the model's labels are left
-    out."""
-    answers = FieldAnswers([], [], [], [], [], [], detector.labels)
-    for field in progress(fields.read(detector.labels), len(fields.name), "finding cells"):
-        found = detector.find(field.image(), MIN_PROBABILITY)
-        answers.name.append(field.name)
-        answers.truth.append(Cells(field.box, field.label, np.ones(len(field.box))))
-        answers.found.append(found)
-        answers.counted.append(found.pick(detector.is_counted(found)))
-        answers.lab.append(field.lab)
-        answers.complete.append(field.complete)
-    return answers
+def ask_fields(detector: Detector, fields: FieldSplit) -> JudgedFields:
+    """Find the cells of every test field.
+
+    What is found of a box whose label is no kind of the model's counts neither way: it is a cell,
+    and none that the model could name.
+    """
+    labels, judged = detector.labels, []
+    named = np.unique(fields.label).tolist()
+    others = [name for name in named if not any(of in labels for of in lineage(name))]
+    read = fields.read([*labels, *others])
+    for field in progress(read, len(fields.name), "finding cells"):
+        found, other = detector.find(field.image(), MIN_PROBABILITY), field.label >= len(labels)
+        box, beside = field.box[~other], field.box[other]
+        of_other = overlap(found.box, beside).max(axis=1, initial=0)
+        of_known = overlap(found.box, box).max(axis=1, initial=0)
+        found = found.pick((of_other < 0.5) | (of_other < of_known))
+        counted = found.pick(detector.is_counted(found))
+        truth = Cells(box, field.label[~other], np.ones(len(box)))
+        complete = field.complete[: len(labels)]
+        judged.append(JudgedField(field.name, truth, found, counted, field.lab, complete))
+    return JudgedFields(judged, labels)
 
 
-def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+def score_boxes(judged: JudgedFields) -> dict[str, dict[str, Any]]:
     """By label: AP50, AP50:95 and the precision-recall curve at IoU 0.5, by COCO's own code."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     def rows(every: list[Cells], score: bool) -> list[dict[str, Any]]:
-        listed = []
+        listed: list[dict[str, Any]] = []
         for image, cells in enumerate(every):
             size = cells.box[:, 2:] - cells.box[:, :2]
             for box, (w, h), k, p in zip(
@@ -69,13 +83,15 @@ def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
     with contextlib.redirect_stdout(io.StringIO()):  # COCO's code talks
         truth = COCO()
         truth.dataset = {
-            "images": [{"id": i} for i in range(len(answers.name))],
-            "categories": [{"id": k} for k in range(len(answers.labels))],
-            "annotations": rows(answers.truth, score=False),
+            "images": [{"id": i} for i in range(len(judged.fields))],
+            "categories": [{"id": k} for k in range(len(judged.labels))],
+            "annotations": rows([f.truth for f in judged.fields], score=False),
         }
         truth.createIndex()
         found = COCO()
-        found.dataset = truth.dataset | {"annotations": rows(answers.found, score=True)}
+        found.dataset = truth.dataset | {
+            "annotations": rows([f.found for f in judged.fields], score=True)
+        }
         found.createIndex()
         evaluator = COCOeval(truth, found, "bbox")
         evaluator.params.maxDets = [10_000]  # a field isn't a photograph of a few things
@@ -92,39 +108,40 @@ def score_boxes(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
             "ap50_95": precision[:, :, k].mean(),
             "precision_at_recall": precision[0, :, k].tolist(),
         }
-        for k, label in enumerate(answers.labels)
+        for k, label in enumerate(judged.labels)
     }
 
 
-def measure_fields(answers: FieldAnswers) -> dict[str, Any]:
+def measure_fields(judged: JudgedFields) -> dict[str, Any]:
     """What metrics.json says of whole fields: by label, and where there are several laboratories,
     by laboratory and label."""
-    metrics = {"fields": answers.name, "labels": measure_complete(answers)}
-    labs = np.array(answers.lab, str)
-    names = np.unique(labs).tolist()
-    if len(names) > 1:
-        mine = {lab: answers.pick(np.flatnonzero(labs == lab).tolist()) for lab in names}
+    names = [field.name for field in judged.fields]
+    metrics: dict[str, Any] = {"fields": names, "labels": measure_complete(judged)}
+    labs = np.array([field.lab for field in judged.fields], str)
+    each = np.unique(labs).tolist()
+    if len(each) > 1:
+        mine = {lab: judged.pick(np.flatnonzero(labs == lab).tolist()) for lab in each}
         metrics["laboratories"] = {
-            lab: {"fields": len(of.name), "labels": drop_curves(measure_complete(of))}
+            lab: {"fields": len(of.fields), "labels": drop_curves(measure_complete(of))}
             for lab, of in mine.items()
         }
     return metrics
 
 
-def measure_complete(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+def measure_complete(judged: JudgedFields) -> dict[str, dict[str, Any]]:
     """By label; of one that is boxed completely in some of the fields, the figures of these.
 
     `boxed_completely` marks the labels whose figures are about the model: where boxes are missing,
     a cell found is called a false alarm. `fields`: how many the figures are of.
     """
-    measured = measure_labels(answers)
-    for k, label in enumerate(answers.labels):
-        complete = [i for i, of in enumerate(answers.complete) if of[k]]
-        if 0 < len(complete) < len(answers.name):
+    measured = measure_labels(judged)
+    for k, label in enumerate(judged.labels):
+        complete = [i for i, field in enumerate(judged.fields) if field.complete[k]]
+        if 0 < len(complete) < len(judged.fields):
             by_field = measured[label]["by_field"]
-            measured[label] = measure_labels(answers.pick(complete))[label]
+            measured[label] = measure_labels(judged.pick(complete))[label]
             measured[label]["by_field"] = by_field
-        of = len(complete or answers.name)
+        of = len(complete or judged.fields)
         measured[label] |= {"boxed_completely": bool(complete), "fields": of}
     return measured
 
@@ -138,26 +155,25 @@ def drop_curves(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
     return measured
 
 
-def measure_labels(answers: FieldAnswers) -> dict[str, dict[str, Any]]:
+def measure_labels(judged: JudgedFields) -> dict[str, dict[str, Any]]:
     """By label: average precision, counts, counting accuracy."""
-    found = score_boxes(answers)
-    for k, label in enumerate(answers.labels):
-        true, counted = (
-            np.array([(cells.label == k).sum() for cells in every])
-            for every in (answers.truth, answers.counted)
-        )
+    found = score_boxes(judged)
+    for k, label in enumerate(judged.labels):
+        true = np.array([(f.truth.label == k).sum() for f in judged.fields])
+        counted = np.array([(f.counted.label == k).sum() for f in judged.fields])
         hits = sum(
-            int((match(c.pick(c.label == k), t.box, t.label) >= 0).sum())
-            for c, t in zip(answers.counted, answers.truth, strict=True)
+            int(
+                (match(f.counted.pick(f.counted.label == k), f.truth.box, f.truth.label) >= 0).sum()
+            )
+            for f in judged.fields
         )
+        off = np.abs(counted - true).sum()
         found[label] |= {
             "annotated": int(true.sum()),
             "counted": int(counted.sum()),
             "precision": hits / max(counted.sum(), 1),
             "recall": hits / true.sum() if true.sum() else None,
-            "counting_accuracy": 1 - np.abs(counted - true).sum() / true.sum()
-            if true.sum()
-            else None,
+            "counting_accuracy": 1 - off / true.sum() if true.sum() else None,
             "by_field": [[int(t), int(c)] for t, c in zip(true, counted, strict=True)],
         }
     return found

@@ -1,6 +1,6 @@
 """Fold answers: a model of few fields is scored on each by the network that hasn't learnt from it.
 
-    answers = ask_by_fold(folder, archive, path, classifier, test, workers)
+    answers = ask_by_fold(folder, archive, path, matched, workers)
     found = ask_fields_by_fold(folder, archive, workers)
 
 train_model.py leaves the models of the folds beside the one that is kept.
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hematovision.archive.contents import Archive, Split
+from hematovision.archive.contents import Archive
 from hematovision.archive.folds import FOLDER
-from hematovision.evaluation.field_scores import FieldAnswers, ask_fields
-from hematovision.evaluation.matching import MergedClassifier, match_archive
+from hematovision.evaluation.field_scores import JudgedFields, ask_fields
+from hematovision.evaluation.matching import Matched, match_archive
 from hematovision.evaluation.measure import Answers, ask
 from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier
@@ -39,36 +39,35 @@ def find_folds(folder: Path, archive: Archive, names: np.ndarray) -> tuple[list[
 
 
 def ask_by_fold(
-    folder: Path, archive: Archive, path: Path, classifier: Classifier | MergedClassifier,
-    test: Split, workers: int,
-) -> Answers:  # fmt: skip
-    """The answers to the crops of `test` of a model, `classifier` in the classes it is judged in;
-    by networks that haven't learnt from them where there are such."""
-    models, fold = find_folds(folder, archive, test.source)
+    folder: Path, archive: Archive, path: Path, matched: Matched, workers: int
+) -> Answers:
+    """The answers to the crops that a model is judged on; by networks that haven't learnt from them
+    where there are such."""
+    models, fold = find_folds(folder, archive, matched.split.source)
     if not models:
-        return ask(classifier, test.X, workers)
-    proba = np.zeros((len(test.y), len(classifier.classes)))
-    predicted, uncertain = np.zeros(len(test.y), int), np.zeros(len(test.y), bool)
+        return ask(matched.model, matched.split.X, workers)
+    n = len(matched.y)
+    proba = np.zeros((n, len(matched.model.classes)))
+    predicted, uncertain = np.zeros(n, int), np.zeros(n, bool)
     for k, model in enumerate(models):
         mine = fold == k
-        matched, split, *_ = match_archive(archive, Classifier.load(model), path)
-        part = ask(matched, split.X[mine], workers)
-        proba[mine], predicted[mine], uncertain[mine] = part
+        of_fold = match_archive(archive, Classifier.load(model), path)
+        answers = ask(of_fold.model, of_fold.split.X[mine], workers)
+        proba[mine], predicted[mine], uncertain[mine] = answers
     return Answers(proba, predicted, uncertain)
 
 
-def ask_fields_by_fold(folder: Path, archive: Archive, workers: int) -> FieldAnswers:
+def ask_fields_by_fold(folder: Path, archive: Archive, workers: int) -> JudgedFields:
     """Find the cells of every test field, by networks that haven't learnt from it where there are
     such."""
     fields = archive.fields["test"]
     models, fold = find_folds(folder, archive, fields.name)
     if not models:
         return ask_fields(Detector.load(folder, read_card(folder), workers), fields)
-    parts = [
+    of_folds = [
         ask_fields(Detector.load(model, read_card(model), workers), fields.select(fold == k))
         for k, model in enumerate(models)
     ]
     order = np.argsort(np.concatenate([np.flatnonzero(fold == k) for k in range(len(models))]))
-    columns = zip(*(part[:-1] for part in parts), strict=True)
-    columns = ([row for column in of_folds for row in column] for of_folds in columns)
-    return FieldAnswers(*columns, parts[0].labels).pick(order.tolist())
+    together = [field for judged in of_folds for field in judged.fields]
+    return of_folds[0]._replace(fields=together).pick(order.tolist())

@@ -18,32 +18,38 @@ import numpy as np
 from hematovision.archive.contents import Archive, FieldSplit, Split
 from hematovision.cells.labels import find_name, fold, is_rbc, tell_counts
 from hematovision.cells.taxonomy import find_parent, is_a
-from hematovision.networks.classifier import Classifier
-from hematovision.pictures.images import square_crop
+from hematovision.networks.classifier import Classifier, decide
+from hematovision.pictures.images import Crops, square_crop
 from hematovision.program.console import UserError, progress
 
 BINARY = ["Other", "RBC"]
 
 
 class MergedClassifier:
-    """A classifier that answers in coarser classes: the probability of each is a sum."""
+    """A classifier that answers in coarser classes: the probability of each is a sum.
+
+    A class that is a kind of another one enters that one's too, as in the classifier itself.
+    """
 
     def __init__(self, classifier: Classifier, classes: Sequence[str], sums: np.ndarray) -> None:
         """`sums`: (k, classes) bool, which of the classifier's k classes make up each."""
         self.inner, self.classes, self.sums = classifier, list(classes), sums.astype(float)
         self.card, self.image_size, self.threshold = classifier.card, classifier.image_size, None
 
-    def predict_proba(self, crops: np.ndarray, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    def predict_proba(self, crops: Crops, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, classes) and novelty (n,) of uint8 crops (n, size, size, 3)."""
         proba, novelty = self.inner.predict_proba(crops, workers)
         return proba @ self.sums, novelty
 
     def predict(self, probabilities: np.ndarray) -> np.ndarray:
-        """The likeliest class (n,)."""
-        return probabilities.argmax(axis=1)
+        """Class index (n,) for probabilities (n, classes), by the tree of labels."""
+        return decide(probabilities, self.classes, None, self.inner.kind_threshold)
 
     def is_uncertain(self, novelty: np.ndarray) -> np.ndarray:
         return self.inner.is_uncertain(novelty)
+
+
+Judged = Classifier | MergedClassifier  # a model in the classes that it is judged in
 
 
 class Match(NamedTuple):
@@ -52,6 +58,15 @@ class Match(NamedTuple):
     classes: list[str]  # in which answers are scored
     of_archive: list[int]  # index into `classes` of each of the archive's, -1: unknown to the model
     of_model: list[int]  # of each of the model's
+
+
+class Matched(NamedTuple):
+    """A model, and the crops of a test split that it can be judged on."""
+
+    model: Judged
+    split: Split  # (n) crops
+    y: np.ndarray  # (n,) their classes, of the model's
+    notices: list[str]  # what there is to say of that
 
 
 def match_classes(archive: Sequence[str], model: Sequence[str]) -> Match:
@@ -84,31 +99,23 @@ def match_classes(archive: Sequence[str], model: Sequence[str]) -> Match:
     )
 
 
-def merge(classifier: Classifier, match: Match) -> Classifier | MergedClassifier:
+def merge(classifier: Classifier, match: Match) -> Judged:
     """The classifier in the classes of a match: itself where these are its own."""
     if match.classes == classifier.classes:
         return classifier
-    sums = np.zeros((len(classifier.classes), len(match.classes)), bool)
+    known = classifier.classes
+    roots = [find_parent(name, known) is None for name in known]
+    sums = np.zeros((len(known), len(match.classes)), bool)
     for m, target in enumerate(match.of_model):
-        # A class that has its kinds' probabilities in it already stands for them.
         name = match.classes[target]
-        if name not in classifier.classes or name == classifier.classes[m]:
-            sums[m, target] = find_parent(classifier.classes[m], classifier.classes) is None or (
-                name == classifier.classes[m]
-            )
-        if match.classes == BINARY:
-            sums[m, target] = find_parent(classifier.classes[m], classifier.classes) is None
+        # A class that the model has itself stands for its kinds already, whose share is in it.
+        sums[m, target] = known[m] == name if name in known and name != "Other" else roots[m]
     return MergedClassifier(classifier, match.classes, sums)
 
 
-def match_archive(
-    archive: Archive, classifier: Classifier, path: Path
-) -> tuple[Classifier | MergedClassifier, Split, np.ndarray, list[str]]:
-    """The model in the classes that it is judged in, the crops of the test split that it can be
-    judged on, their classes (n,), and what there is to say of that.
-
-    Raises UserError where no crop is left.
-    """
+def match_archive(archive: Archive, classifier: Classifier, path: Path) -> Matched:
+    """The model in the classes that it is judged in, and the crops of the test split that it can be
+    judged on; UserError where no crop is left."""
     test = archive.splits["test"]
     if len(test.y) == 0:
         raise UserError(
@@ -134,7 +141,7 @@ def match_archive(
     if archive.metadata.image_size != classifier.image_size:
         notices.append(f"crops cut anew at {classifier.image_size} pixels, the model's size")
         test = test._replace(X=cut_anew(test, archive.fields["test"], classifier.image_size))
-    return merge(classifier, match), test, y, notices
+    return Matched(merge(classifier, match), test, y, notices)
 
 
 def cut_anew(split: Split, fields: FieldSplit, size: int) -> np.ndarray:
@@ -144,8 +151,10 @@ def cut_anew(split: Split, fields: FieldSplit, size: int) -> np.ndarray:
     for i, name in enumerate(split.source.tolist()):
         of_field.setdefault(name, []).append(i)
     for field in progress(fields.read([]), len(fields.name), "cutting crops"):
-        image = field.image() if field.name in of_field else None
-        for i in of_field.get(field.name, []):
+        if field.name not in of_field:
+            continue
+        image = field.image()
+        for i in of_field[field.name]:
             xmin, ymin, xmax, ymax = split.box[i]
             crops[i] = square_crop(image[ymin:ymax, xmin:xmax], size)
     return crops

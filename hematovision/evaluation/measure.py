@@ -1,4 +1,4 @@
-"""What a report says of crops: figures, classes, groups, curves, a second model beside it."""
+"""What a report says of crops: figures, classes, groups, curves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.labels import is_rbc
 from hematovision.cells.taxonomy import lift, lift_probabilities
+from hematovision.evaluation.matching import Judged
 from hematovision.evaluation.scores import (
     GRID,
     HEADLINE,
@@ -20,13 +21,12 @@ from hematovision.evaluation.scores import (
     find_interval,
     find_intervals,
     is_scarce,
-    mcnemar,
     resample,
     score_weighted,
     share_right,
     trace_curves,
 )
-from hematovision.networks.classifier import Classifier
+from hematovision.pictures.images import Crops
 
 
 class Answers(NamedTuple):
@@ -37,7 +37,7 @@ class Answers(NamedTuple):
     uncertain: np.ndarray  # (n,) bool, unlike anything it was trained on
 
 
-def ask(classifier: Classifier, crops: np.ndarray, workers: int) -> Answers:
+def ask(classifier: Judged, crops: Crops, workers: int) -> Answers:
     """The answers to uint8 crops (n, size, size, 3), as predict.py gives them."""
     proba, novelty = classifier.predict_proba(crops, workers)
     return Answers(proba, classifier.predict(proba), classifier.is_uncertain(novelty))
@@ -92,7 +92,10 @@ class Sample(NamedTuple):
         if name not in self.draws or is_scarce(member, self.source):
             return None
         fields = len(np.unique(self.source[member]))
-        return find_interval(self.draws[name][(slice(None), *index)], fields)
+        drawn = self.draws[name]
+        for k in index:
+            drawn = drawn[:, k]
+        return find_interval(drawn, fields)
 
 
 def measure(
@@ -121,19 +124,11 @@ def measure(
         }
 
     sample = Sample.draw(statistics, split.source, bootstrap)
-    matrix = np.zeros((k, k), int)
-    np.add.at(matrix, (y, predicted), 1)
-    shown = [1] if k == 2 else range(k)
     return {
         **{name: sample.found[name] for name in HEADLINE},
         "ci95": find_intervals(sample.draws, y, split.source, k),
-        "confusion_matrix": matrix.tolist(),
-        "classes": list(classes),
-        "support": matrix.sum(axis=1).tolist(),
-        "majority_share": matrix.sum(axis=1).max() / len(y),
-        "crops": len(y),
+        **count_answers(y, predicted, classes),
         "fields": len(fields),
-        "mistakes": int((~right).sum()),
         # Were this share of all fields to hold a mistake, a sample as large as this would still
         # show none once in twenty times (the "rule of three").
         "share_of_fields_unseen": 1 - 0.05 ** (1 / len(fields)),
@@ -143,6 +138,32 @@ def measure(
         "laboratories": measure_laboratories(y, predicted, uncertain, classes, split),
         "accuracy_by_field": measure_by_field(sample, right),
         "reliability": measure_reliability(sample, claimed, bins),
+        **measure_scores(sample, y, proba, classes),
+    }
+
+
+def count_answers(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """How often each class (k) was given for each."""
+    matrix = np.zeros((len(classes), len(classes)), int)
+    np.add.at(matrix, (y, predicted), 1)
+    return {
+        "confusion_matrix": matrix.tolist(),
+        "classes": list(classes),
+        "support": matrix.sum(axis=1).tolist(),
+        "majority_share": matrix.sum(axis=1).max() / len(y),
+        "crops": len(y),
+        "mistakes": int((predicted != y).sum()),
+    }
+
+
+def measure_scores(
+    sample: Sample, y: np.ndarray, proba: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Histograms of the probabilities (n, k), and the curves over all thresholds; of two classes
+    those of the second."""
+    shown = [1] if len(classes) == 2 else range(len(classes))
+    told = [c for c in shown if 0 < (y == c).sum() < len(y)]
+    return {
         "score_histograms": {
             classes[c]: {
                 who: np.histogram(proba[mask, c], 20, (0, 1))[0].tolist()
@@ -153,11 +174,7 @@ def measure(
         "curves": {
             "at": GRID.tolist(),
             **{
-                kind: {
-                    classes[c]: measure_curve(sample, kind, y, c)
-                    for c in shown
-                    if 0 < (y == c).sum() < len(y)
-                }
+                kind: {classes[c]: measure_curve(sample, kind, y, c) for c in told}
                 for kind in ("roc", "pr")
             },
         },
@@ -261,35 +278,6 @@ def measure_reliability(
 
 def measure_curve(sample: Sample, kind: str, y: np.ndarray, c: int) -> dict[str, list[Any]]:
     """Heights of a curve of class `c` over GRID, and of its 95 % band."""
-    band = [sample.interval(kind, y == c, c, i) or [None, None] for i in range(len(GRID))]
-    low, high = map(list, zip(*band, strict=True))
+    band = [sample.interval(kind, y == c, c, i) for i in range(len(GRID))]
+    low, high = ([ends and ends[side] for ends in band] for side in (0, 1))
     return {"height": sample.found[kind][c].tolist(), "low": low, "high": high}
-
-
-def compare(
-    y: np.ndarray, first: Answers, second: Answers, source: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, Any]:
-    """The second model's headline figures, and by how much they are above the first's, paired.
-
-    `mcnemar`: exact two-sided test of the crops that only one of the two has right (McNemar, 1947).
-    """
-
-    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        one, two = (score_weighted(y, m.proba, m.predicted, weights) for m in (first, second))
-        return two | {f"{name} above": two[name] - one[name] for name in HEADLINE}
-
-    found, draws, _ = Sample.draw(statistics, source, bootstrap)
-    k = first.proba.shape[1]
-    right = first.predicted == y, second.predicted == y
-    only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    return {
-        **{name: found[name] for name in HEADLINE},
-        "ci95": find_intervals(draws, y, source, k),
-        "difference": {name: found[f"{name} above"] for name in HEADLINE},
-        "difference_ci95": find_intervals(draws, y, source, k, " above"),
-        "mcnemar": {
-            "only_first_right": only[0],
-            "only_second_right": only[1],
-            "p": mcnemar(*only),
-        },
-    }

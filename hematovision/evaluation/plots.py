@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -87,27 +87,29 @@ def plot_curves(y: np.ndarray, answers: Answers, metrics: dict[str, Any], kind: 
         hits, false = (v[0] for v in accumulate(truth, answers.proba[:, c], np.ones((1, len(y)))))
         recall, alarm = hits / hits[-1], false / false[-1]
         hit, wrong = (answer & truth).sum(), (answer & ~truth).sum()
+        step: Literal["pre", "post"] = "post" if kind == "roc" else "pre"
         if kind == "roc":
-            x, height, step = alarm, recall, "post"
+            x, height = alarm, recall
             dot = wrong / (~truth).sum(), hit / truth.sum()
         else:
-            x, height, step = recall, hits / np.maximum(hits + false, 1), "pre"
+            x, height = recall, hits / np.maximum(hits + false, 1)
             height[0] = height[1]
             dot = hit / truth.sum(), hit / max(hit + wrong, 1)
-        low, high = (np.array(curve[side], float) for side in ("low", "high"))
+        lowest, highest = (np.array(curve[side], float) for side in ("low", "high"))
         label = f"{name} ({truth.sum()} against {(~truth).sum()} crops)"
         for panel in panels:
             panel.step(x, height, where=step, color=colour, label=label)
-            panel.fill_between(GRID, low, high, step=step, color=colour, alpha=0.2, linewidth=0)
+            panel.fill_between(
+                GRID, lowest, highest, step=step, color=colour, alpha=0.2, linewidth=0
+            )
             panel.plot(*dot, "o", color=colour, markersize=9, markeredgecolor="white")
     axes.plot([], [], "o", color=GREY, label="where the model decides")
-    low = (-0.002, 0.1) if kind == "roc" else (0.9, 1.002)
-    for panel, x, height in zip(
-        panels, ((-0.02, 1.02), low), ((-0.02, 1.02), (0.9, 1.002)), strict=False
-    ):
-        panel.set(xlim=x, ylim=height)
-    x, height = ("false positive rate", "recall") if kind == "roc" else ("recall", "precision")
-    axes.set(xlabel=x, ylabel=height)
+    whole, corner = (-0.02, 1.02), (0.9, 1.002)
+    of_x = (-0.002, 0.1) if kind == "roc" else corner
+    for panel, wide, high in zip(panels, (whole, of_x), (whole, corner), strict=False):
+        panel.set(xlim=wide, ylim=high)
+    names = ("false positive rate", "recall") if kind == "roc" else ("recall", "precision")
+    axes.set(xlabel=names[0], ylabel=names[1])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     axes.set_title(f"{len(y)} test crops of {metrics['fields']} fields, 95 % bands", fontsize=12)
     return figure
@@ -174,8 +176,8 @@ def plot_groups(metrics: dict[str, Any]) -> Figure:
         axes.plot(row["accuracy"], place, "o", color=BLUE, markersize=8, markerfacecolor=fill)
     axes.axvline(metrics["accuracy"], color=GREY, linestyle="--")
     axes.set_yticks(range(len(lines)), [text for text, _ in lines])
-    for text, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
-        text.set_fontweight("normal" if row else "bold")
+    for text, (_, of_line) in zip(axes.get_yticklabels(), lines, strict=True):
+        text.set_fontweight("normal" if of_line else "bold")
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     show_percent(axes, [row for _, row in drawn])

@@ -14,11 +14,11 @@ import numpy as np
 from hematovision.archive.contents import FieldSplit, Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.drawing import draw_cells
-from hematovision.evaluation.field_scores import FieldAnswers
+from hematovision.evaluation.field_scores import JudgedFields
+from hematovision.evaluation.matching import Judged, Matched
 from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.plots import format_percent, plot_all
 from hematovision.networks.card import Card
-from hematovision.networks.classifier import Classifier
 from hematovision.networks.explain import occlude, paint_heat
 from hematovision.pictures.images import write_image
 from hematovision.program.console import progress
@@ -79,7 +79,7 @@ def pick_explained(
 
 
 def explain_crops(
-    classifier: Classifier, split: Split, answers: Answers, picked: np.ndarray, workers: int
+    classifier: Judged, split: Split, answers: Answers, picked: np.ndarray, workers: int
 ) -> list[dict[str, Any]]:
     """Heat maps of the crops `picked`, and the lowest probability under cover."""
     shown = []
@@ -106,7 +106,7 @@ def show_fields(rows: Sequence[dict[str, Any]], fields: FieldSplit) -> dict[str,
 
 
 def draw_worst_fields(
-    metrics: dict[str, Any], answers: FieldAnswers, fields: FieldSplit
+    metrics: dict[str, Any], judged: JudgedFields, fields: FieldSplit
 ) -> list[dict[str, Any]]:
     """The fields whose counts are farthest from the annotated ones: annotation and answer."""
     off = sum(
@@ -118,15 +118,15 @@ def draw_worst_fields(
     for i in np.argsort(-off, kind="stable")[:MOST_FIELDS_DRAWN]:
         image = files[i].image()
         pair = [
-            draw_cells(image, cells[i], answers.labels)
-            for cells in (answers.truth, answers.counted)
+            draw_cells(image, cells, judged.labels)
+            for cells in (judged.fields[i].truth, judged.fields[i].counted)
         ]
         scale = min(1, 760 / pair[0].shape[1])
         size = round(pair[0].shape[1] * scale), round(pair[0].shape[0] * scale)
         annotated, found = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair)
         shown.append(
             {
-                "name": answers.name[i],
+                "name": judged.fields[i].name,
                 "off": int(off[i]),
                 "annotated": annotated,
                 "found": found,
@@ -179,39 +179,33 @@ def clean(value: Any) -> Any:
 
 
 class Shown(NamedTuple):
-    """Which test crops the page shows."""
+    """What of the test split the page shows."""
 
-    wrong: np.ndarray  # indices, the surest first
+    wrong: np.ndarray  # indices of crops, the surest first
     doubtful: np.ndarray  # indices of the right ones closest to a mistake
     explained: list[dict[str, Any]]  # index, heat map, lowest probability under cover
+    worst: list[dict[str, Any]]  # fields, see `draw_worst_fields`
 
 
 def pick_shown(
-    classifier: Classifier, split: Split, y: np.ndarray, answers: Answers, seed: int, workers: int
+    matched: Matched, answers: Answers, worst: list[dict[str, Any]], seed: int, workers: int
 ) -> Shown:
     """Choose the crops to show, and explain a few of them."""
-    wrong, doubtful = pick_listed(y, answers, classifier.threshold)
-    right = np.flatnonzero(answers.predicted == y)
-    picked = pick_explained(wrong, right, split.label, seed)
-    return Shown(wrong, doubtful, explain_crops(classifier, split, answers, picked, workers))
+    wrong, doubtful = pick_listed(matched.y, answers, matched.model.threshold)
+    right = np.flatnonzero(answers.predicted == matched.y)
+    picked = pick_explained(wrong, right, matched.split.label, seed)
+    explained = explain_crops(matched.model, matched.split, answers, picked, workers)
+    return Shown(wrong, doubtful, explained, worst)
 
 
 def write_report(
-    options: Any,
-    metrics: dict[str, Any],
-    card: Card,
-    split: Split,
-    y: np.ndarray,
-    answers: Answers,
-    fields: FieldSplit,
-    shown: Shown,
-    worst: Sequence[dict[str, Any]],
-) -> None:
-    """Write pictures, tables and the page into `options.output_dir`.
-
-    `options` are evaluate_model.py's; `worst` comes from `draw_worst_fields`.
-    """
+    options: Any, metrics: dict[str, Any], card: Card, matched: Matched, answers: Answers,
+    fields: FieldSplit, shown: Shown,
+) -> None:  # fmt: skip
+    """Write pictures, tables and the page into `options.output_dir`; `options` are
+    evaluate_model.py's."""
     folder: Path = options.output_dir
+    split, y = matched.split, matched.y
     folder.mkdir(parents=True, exist_ok=True)
     plots = plot_all(y, answers, metrics, folder)
     rows = [describe_crop(i, split, y, answers, metrics["classes"]) for i in range(len(y))]
@@ -225,13 +219,14 @@ def write_report(
         explained=[e | rows[e["index"]] for e in shown.explained],
         listed=(listed := [rows[i] for i in (*shown.wrong, *shown.doubtful)]),
         worst_fields=[
-            row | {side: embed(row[side], 85) for side in ("annotated", "found")} for row in worst
+            row | {side: embed(row[side], 85) for side in ("annotated", "found")}
+            for row in shown.worst
         ],
         fields=show_fields(listed, fields),
     )
     write_csv(folder / "predictions.csv", rows)
     write_text(folder / "report.html", page)
-    for i, row in enumerate(worst):
+    for i, row in enumerate(shown.worst):
         pair = np.hstack([row["annotated"], row["found"]])
         write_image(folder / f"worst_field_{i + 1}.png", pair)
     # Last: where it is, the report is whole.

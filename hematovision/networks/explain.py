@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
-from hematovision.networks.classifier import Classifier
 from hematovision.program.figures import BLUE, ORANGE, new_figure
 
 if TYPE_CHECKING:
@@ -16,8 +15,14 @@ if TYPE_CHECKING:
 FULL_COLOUR = 2.0  # of a heat map: the odds fall a hundredfold
 
 
+class Answering(Protocol):
+    """What gives probabilities (n, k), and novelty (n,), of crops (n, size, size, 3)."""
+
+    def predict_proba(self, crops: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 def occlude(
-    classifier: Classifier, crop: np.ndarray, answer: int, workers: int = 1
+    classifier: Answering, crop: np.ndarray, answer: int, workers: int = 1
 ) -> tuple[np.ndarray, float]:
     """How far the odds of the class `answer` fall (log10) where a uint8 crop is covered: (size,
     size), and its lowest probability under any cover.
@@ -41,8 +46,8 @@ def occlude(
     for area, covered in zip(areas, odds[1:], strict=True):
         fall[area] += odds[0] - covered
         times[area] += 1
-    fall = cv2.GaussianBlur(fall / times, (0, 0), step / 2)  # the patches' edges mean nothing
-    return fall, float(proba[1:, answer].min())
+    smooth = cv2.GaussianBlur(fall / times, (0, 0), step / 2)  # the patches' edges mean nothing
+    return smooth, float(proba[1:, answer].min())
 
 
 def paint_heat(crop: np.ndarray, fall: np.ndarray) -> np.ndarray:

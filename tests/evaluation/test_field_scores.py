@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 from benchmarks.fields import score_folder
 from conftest import ROOT
 
+from hematovision.archive.contents import FieldSplit
 from hematovision.cells.cells import Cells
-from hematovision.evaluation.field_scores import FieldAnswers, measure_fields
+from hematovision.evaluation.field_scores import (
+    JudgedField,
+    JudgedFields,
+    ask_fields,
+    measure_fields,
+)
 from hematovision.networks.card import PRETRAINED
 
+COMPLETE = [[True, True], [True, False], [False, False]]
 
-def make_answers() -> FieldAnswers:
+
+def make_judged(complete: list[list[bool]] = COMPLETE) -> JudgedFields:
     """Three fields of two laboratories, of which "b" lacks boxes in its second."""
     box = np.array([[0, 0, 40, 40], [60, 0, 100, 40], [0, 60, 40, 100.0]])
     truth = Cells(box, np.array([0, 0, 1]), np.ones(3))
     fewer = truth.pick(np.array([1, 2]))
-    every = [truth, truth, fewer]
-    found = [truth._replace(probability=np.array([0.9, 0.8, 0.7])) for _ in every]
-    complete = [np.array(c) for c in ([True, True], [True, False], [False, False])]
-    return FieldAnswers(
-        ["x", "y", "z"], every, found, found, ["a", "b", "b"], complete, ["RBC", "WBC"]
-    )
+    found = truth._replace(probability=np.array([0.9, 0.8, 0.7]))
+    rows = zip("xyz", [truth, truth, fewer], "abb", complete, strict=True)
+    fields = [JudgedField(name, of, found, found, lab, np.array(c)) for name, of, lab, c in rows]
+    return JudgedFields(fields, ["RBC", "WBC"])
 
 
 def test_figures_of_a_laboratory_are_those_of_its_completely_boxed_fields() -> None:
-    metrics = measure_fields(make_answers())
+    metrics = measure_fields(make_judged())
     red = metrics["labels"]["RBC"]
     assert (red["fields"], red["annotated"], red["counting_accuracy"]) == (2, 4, 1)
     assert red["by_field"] == [[2, 2], [2, 2], [1, 2]]
@@ -41,21 +49,50 @@ def test_figures_of_a_laboratory_are_those_of_its_completely_boxed_fields() -> N
 
 
 def test_where_boxes_are_missing_everywhere_all_fields_are_scored_and_that_is_marked() -> None:
-    nowhere = [np.zeros(2, bool)] * 3
-    red = measure_fields(make_answers()._replace(complete=nowhere))["labels"]["RBC"]
+    red = measure_fields(make_judged([[False, False]] * 3))["labels"]["RBC"]
     assert (red["fields"], red["annotated"], red["boxed_completely"]) == (3, 5, False)
     assert red["counting_accuracy"] == pytest.approx(0.8)
 
 
 def test_a_label_that_is_not_annotated_has_no_average_precision() -> None:
-    answers = make_answers()
-    red = [cells.pick(cells.label == 0) for cells in answers.truth]
-    figures = measure_fields(answers._replace(truth=red))["laboratories"]["a"]["labels"]["WBC"]
+    judged = make_judged()
+    red = [f._replace(truth=f.truth.pick(f.truth.label == 0)) for f in judged.fields]
+    figures = measure_fields(judged._replace(fields=red))["laboratories"]["a"]["labels"]["WBC"]
     assert figures["ap50"] is None and figures["counting_accuracy"] is None
 
 
+class Finds:
+    """A detector of RBC and WBC that finds two cells in any field and counts both."""
+
+    labels: ClassVar[list[str]] = ["RBC", "WBC"]
+
+    def find(self, image: np.ndarray, min_probability: float) -> Cells:
+        box = np.array([[0, 0, 40, 40], [60, 0, 100, 40.0]])
+        return Cells(box, np.array([0, 1]), np.array([0.9, 0.8]))
+
+    def is_counted(self, cells: Cells) -> np.ndarray:
+        return np.ones(len(cells.box), bool)
+
+
+@pytest.mark.parametrize(
+    ("label", "counted"), [("Diatom", [1, 0]), ("Lymphocyte", [1, 1]), ("WBC", [1, 1])]
+)
+def test_what_the_model_cant_name_is_no_false_alarm(label: str, counted: list[int]) -> None:
+    """Whether it is found as a cell of another name or not at all."""
+    picture = cv2.imencode(".png", np.full((50, 120, 3), 200, np.uint8))[1].ravel()
+    fields = FieldSplit(
+        name=np.array(["x"]), file=picture, end=np.array([len(picture)]),
+        box=np.array([[0, 0, 40, 40], [61, 0, 100, 40]]), label=np.array(["RBC", label]),
+        index=np.zeros(2, int), lab=np.array(["a"]), complete=np.array(["RBC,WBC"]),
+        start=np.array([0]),
+    )  # fmt: skip
+    found = measure_fields(ask_fields(Finds(), fields))["labels"]
+    assert [found[name]["counted"] for name in ("RBC", "WBC")] == counted
+    assert found["WBC"]["annotated"] == (label != "Diatom")
+
+
 def test_one_laboratory_is_not_told_apart() -> None:
-    assert "laboratories" not in measure_fields(make_answers().pick([0]))
+    assert "laboratories" not in measure_fields(make_judged().pick([0]))
 
 
 def test_cells_of_completely_boxed_fields_are_found_and_counted(bccd: Path) -> None:

@@ -14,7 +14,7 @@ TYPED = ["Background", "Lymphocyte", "Neutrophil", "Platelets", "RBC", "WBC"]
 class Known:
     """A classifier of given classes that always gives the same probabilities."""
 
-    threshold = 0.3
+    threshold, kind_threshold = 0.3, 0.5
 
     def __init__(self, classes: list[str], proba: list[float]) -> None:
         self.classes, self.proba = classes, np.array([proba])
@@ -59,6 +59,30 @@ def test_a_parent_that_is_a_sum_already_isnt_counted_twice() -> None:
     merged = merge(model, match_classes(["Other", "RBC"], TYPED))
     proba, _ = merged.predict_proba(np.zeros((1, 64, 64, 3), np.uint8))
     assert proba[0] == pytest.approx([0.7, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("archive", "expected"),
+    [
+        (["Neutrophil", "RBC", "WBC"], ["Neutrophil", "WBC"]),
+        (["Lymphocyte", "Neutrophil", "RBC", "WBC"], ["Neutrophil", "WBC"]),
+        (["RBC", "WBC"], ["WBC", "WBC"]),
+    ],
+)
+def test_white_cells_have_types_whatever_types_the_archive_knows(
+    archive: list[str], expected: list[str]
+) -> None:
+    """A neutrophil; and a white cell, one of several types that the archive doesn't know apart."""
+    model = Known(
+        ["Basophil", "Eosinophil", "Lymphocyte", "Neutrophil", "RBC", "WBC"],
+        [0.02, 0.03, 0.05, 0.8, 0.1, 0.9],
+    )
+    merged = merge(model, match_classes(archive, model.classes))
+    for proba, name in (([0.02, 0.03, 0.05, 0.8, 0.1, 0.9], expected[0]),
+                        ([0.4, 0.4, 0.05, 0.05, 0.1, 0.9], expected[1])):  # fmt: skip
+        model.proba = np.array([proba])
+        answer = merged.predict(merged.predict_proba(np.zeros((1, 64, 64, 3), np.uint8))[0])
+        assert merged.classes[answer[0]] == name
 
 
 def test_a_model_in_its_own_classes_is_itself() -> None:

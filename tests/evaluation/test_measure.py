@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from hematovision.archive.contents import Split
-from hematovision.evaluation.measure import (
-    Answers,
-    at_detail,
-    compare,
-    measure,
-    measure_laboratories,
-)
+from hematovision.evaluation.comparing import compare
+from hematovision.evaluation.measure import Answers, at_detail, measure, measure_laboratories
 from hematovision.evaluation.scores import Bootstrap
 
 

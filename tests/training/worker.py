@@ -24,6 +24,7 @@ from hematovision.training.backbone import start_tensorflow
 from hematovision.training.crops import fit as crops_fit
 from hematovision.training.crops.epoch import Chunk, draw_batches
 from hematovision.training.crops.examples import Examples
+from hematovision.training.fields.course import RATE
 from hematovision.training.fields.fit import BATCH, make_step
 from hematovision.training.workers import find_workers
 
@@ -80,7 +81,7 @@ def fit_fields(dies_after: int) -> list[float]:
     joined = keras.ops.concatenate(
         [keras.ops.sigmoid(x[..., :-4]), keras.ops.exp(x[..., -4:])], axis=-1
     )
-    step, variables = make_step(keras.Model(pictures, joined), 20)
+    step, variables = make_step(keras.Model(pictures, joined), 20, RATE)
     workers.follow_chief(variables)
     rng = np.random.default_rng(1)
     for number in range(6):
