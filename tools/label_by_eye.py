@@ -9,8 +9,9 @@ They go before `labelled_by_eye.csv`, which holds types of white cells of BCCD a
 platelets of Raabin and Bangkok, each looked at alone, by us: no haematologist has seen them. Where
 a box says "WBC" and lies on one of them, the copy says the type, and what nobody named stays "WBC";
 platelets come as new boxes, not all there are: those that the model before proposed. `--boxes`: of
-pictures in a folder a type, the box of each one's cell; what has none is left out. Annotations are
-Pascal VOC.
+pictures in a folder a type, the box of each one's cell; what has none is left out. `--split-of`: an
+archive in whose splits the pictures stay, since what is dealt at random hangs on the labels and
+would put fields that a model was trained on among the held-out ones. Annotations are Pascal VOC.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hematovision.archive.loading import SPLITS, load_archive
 from hematovision.cells.cells import overlap
 from hematovision.program.console import UserError, command, option, parse_options
-from hematovision.program.files import HERE, write_bytes
+from hematovision.program.files import HERE, write_bytes, write_text
 
 LABELLED = HERE / "data" / "labelled_by_eye.csv"
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -42,6 +44,7 @@ class Options:
     output: Path = option(Path("typed/raabin"), "folder to write the copy to")
     types: Path | None = option(None, "table of types: picture, type and perhaps box, tab between")
     boxes: Path | None = option(None, "table of boxes: type/picture and box, tab between")
+    split_of: Path | None = option(None, "archive that says which picture is in which split")
 
 
 # Box (4,), or None for the white cell in the middle, and label.
@@ -145,6 +148,19 @@ def lay_out(options: Options) -> int:
     return count
 
 
+def write_split(archive: Path, folder: Path) -> None:
+    """The lists of a dataset's splits as an archive has them, what it lacks to be trained on;
+    UserError where it can't be read."""
+    digests = load_archive(archive, []).metadata["field_sha256"]
+    side = {Path(name).name: split for split, names in digests.items() for name in names}
+    pictures = sorted((folder / "JPEGImages").iterdir())
+    for split in SPLITS:
+        stems = [picture.stem for picture in pictures if side.get(picture.name, "train") == split]
+        target = folder / "ImageSets" / "Main" / f"{split}.txt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_text(target, "".join(f"{stem}\n" for stem in stems))
+
+
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
@@ -152,6 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folder in ("JPEGImages", "Annotations"):
             (options.output / folder).mkdir(parents=True, exist_ok=True)
         print(f"{options.output}: {lay_out(options)} cells with their boxes")
+        if options.split_of:
+            write_split(options.split_of, options.output)
         return 0
     if not (options.data_dir / "Annotations").is_dir():
         raise UserError(
@@ -168,6 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             tree = ElementTree.parse(path)
             count += relabel(tree.getroot(), *told)
             write_bytes(path, ElementTree.tostring(tree.getroot()))
+    if options.split_of:
+        write_split(options.split_of, options.output)
     print(f"{options.output}: {count} cells labelled")
     return 0
 
