@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -13,9 +13,11 @@ from hematovision.archive.arrays import StoredArray
 from hematovision.archive.contents import Split
 from hematovision.cells.cells import BACKGROUND
 from hematovision.cells.labels import is_rbc
+from hematovision.cells.taxonomy import is_a
 from hematovision.pictures.images import crop_content, resize, slices, square_crop
 from hematovision.pictures.light import DENSITY
 
+Restyle = Callable[[Split, int, np.random.Generator], np.ndarray]
 # What eosin makes of red cells and azure of nuclei, as directions of density (red, green, blue),
 # and what is left: rows of length 1.
 EOSIN, AZURE = np.array([0.13, 0.86, 0.49]), np.array([0.76, 0.62, 0.20])
@@ -28,6 +30,7 @@ RED_COLOURS = np.array(
 )  # fmt: skip
 NUCLEUS_COLOURS = np.array([AZURE, [0.85, 0.5, 0.15], [0.45, 0.85, 0.28], [0.6, 0.6, 0.53]])
 NEAR = 0.7  # share of the views of crops that stay near the stains of the laboratories
+KEPT = 0.3  # share of the views of white cells whose colours stay: what eosin stains tells types
 
 
 def cut_out(
@@ -237,6 +240,8 @@ def augment(crop: np.ndarray, box: np.ndarray, label: str, rng: np.random.Genera
     view = square_crop(segment, size)
     if rng.random() < 0.3:
         view = turn(view, rng)
+    if is_a(label, "WBC") and rng.random() < KEPT:
+        return degrade(view.astype(np.float32), rng)
     return recolour(view, rng)
 
 
@@ -250,16 +255,19 @@ def turn(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(crop, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
 
 
-def draw_views(split: Split, chosen: np.ndarray, seed: Sequence[int]) -> Iterator[np.ndarray]:
+def draw_views(
+    split: Split, chosen: np.ndarray, seed: Sequence[int], restyle: Restyle | None = None
+) -> Iterator[np.ndarray]:
     """A new view of each chosen crop (n,), in that order and SLICE at a time:
-    (s, size, size, 3) uint8.
+    (s, size, size, 3) uint8; `restyle`: what gives a crop before, by its index.
 
     Each has a random generator of its own, so that threads don't change what comes out.
     """
 
     def draw(place: int, i: int) -> np.ndarray:
         rng = np.random.default_rng([*seed, place])
-        return augment(split.X[i], split.box[i], split.label[i], rng)
+        crop = restyle(split, i, rng) if restyle else split.X[i]
+        return augment(crop, split.box[i], split.label[i], rng)
 
     with ThreadPoolExecutor() as pool:
         for at, of in zip(slices(np.arange(len(chosen))), slices(chosen), strict=True):

@@ -48,7 +48,16 @@ def test_the_loss_of_a_label_that_may_be_several_is_that_of_their_sum() -> None:
 
 def test_one_in_a_hundred_validation_crops_is_called_strange() -> None:
     novelty = np.random.default_rng(0).permutation(np.arange(1000.0))
-    assert (novelty > choose_novelty(novelty)).mean() == pytest.approx(0.01)
+    found = choose_novelty(novelty, np.zeros(1000, bool))
+    assert (novelty > found).mean() == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("shift", [-500, 500])
+def test_of_plain_ground_no_more_than_three_in_a_hundred_are(shift: int) -> None:
+    cells, ground = np.arange(1000.0), np.arange(1000.0) + shift
+    found = choose_novelty(np.r_[cells, ground], np.repeat([False, True], 1000))
+    assert (cells > found).mean() <= 0.01
+    assert (ground > found).mean() <= 0.03
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from hematovision.training.crops.validation import (
     settle_temperature,
 )
 from hematovision.training.plan import Learnt, Plan
-from hematovision.training.shrinkage import read_values, restore
+from hematovision.training.shrinkage import MANY, read_values, restore, shrink
 from hematovision.training.start import KnownModel
 from hematovision.training.views import add_views
 
@@ -48,13 +48,15 @@ if TYPE_CHECKING:
     import keras
 
 EPOCHS, RATE = 4, 1e-4  # by default
-# From a trained model: one epoch, of so many steps at least; at this part of the rate.
+# From a trained model: one epoch, of so many steps at least; of few crops at this part of the rate.
 KNOWN_STEPS, KNOWN_RATE = 60, 0.5 * RATE
 
 
 def plan_crops(asked: int | None, count: int, model: KnownModel | None, plan: Plan) -> Plan:
     """How long and how fast is learnt from so many crops; the rest as in `plan`."""
-    epochs, repeats, rate = asked, 1, RATE if model is None else KNOWN_RATE
+    epochs, repeats, rate = asked, 1, RATE
+    if model is not None:
+        rate = float(shrink(RATE, KNOWN_RATE, count, MANY))
     if epochs is None:
         epochs = EPOCHS if model is None else 1
         if model is not None:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from hematovision.archive.contents import Split
-from hematovision.cells.cells import BACKGROUND
 from hematovision.program.console import run_ahead
 from hematovision.training.crops.examples import Examples
 from hematovision.training.crops.network import CropNetwork
 from hematovision.training.crops.strangers import draw_strangers
+from hematovision.training.crops.styles import Styles, collect_styles
 from hematovision.training.views import draw_views
 
 BATCH = 32
@@ -46,7 +46,6 @@ class Kept(NamedTuple):
 
     maps: np.ndarray  # (n, h, w, c) float16
     members: np.ndarray  # (n, leaves) bool, which leaves each may show
-    is_cell: np.ndarray  # (n,) float32, 0 for background
 
 
 class Chunk(NamedTuple):
@@ -121,11 +120,12 @@ def draw_epoch(
     While one chunk is learnt from, the next is drawn.
     """
     chosen = draw_crops(examples.train, count, np.random.default_rng([*seed, 0]))
+    styles = collect_styles(examples.train, [*seed, 5])
 
     def draw(number: int) -> Chunk:
         some = chosen[number * MOST_DRAWN : (number + 1) * MOST_DRAWN]
         of_chunk = [*seed, *([number] if number else [])]
-        drawn = draw_chunk(network, examples, some, of_chunk)
+        drawn = draw_chunk(network, examples, styles, some, of_chunk)
         return drawn if kept is None else add_kept(drawn, kept, len(some), of_chunk)
 
     pool = ThreadPoolExecutor(1)
@@ -136,31 +136,31 @@ def draw_epoch(
 
 
 def draw_chunk(
-    network: CropNetwork, examples: Examples, chosen: np.ndarray, seed: Sequence[int]
-) -> Chunk:
+    network: CropNetwork, examples: Examples, styles: Styles, chosen: np.ndarray,
+    seed: Sequence[int],
+) -> Chunk:  # fmt: skip
     """Activations of the chosen crops, in new views, and of strangers.
 
-    Background is neither cell nor stranger: an empty ground differs from a blank page by its dust.
+    The plain ground of a smear is no stranger: its noise and dust tell it from a blank page.
     """
     split, members = examples.train, examples.members
     count = int(len(chosen) * STRANGERS)
     plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
     seen, start = [], 0
-    for views in draw_views(split, chosen, [*seed, 1]):
+    for views in draw_views(split, chosen, [*seed, 1], styles.restyle):
         as_is = plain[start : start + len(views)]
         views[as_is] = split.X[chosen[start : start + len(views)][as_is]]
         seen.append(network.frozen(views))
         start += len(views)
     seen += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
     is_strange = np.repeat(np.array([0, 1], np.float32), (len(chosen), count))
-    is_cell = split.label[chosen] != BACKGROUND
     any_leaf = np.ones((count, members.shape[1]), bool)
     return Chunk(
         np.concatenate(seen),
         np.concatenate([members[chosen], any_leaf]).astype(np.float32),
         is_strange[:, np.newaxis],
         1 - is_strange,
-        np.concatenate([is_cell, np.ones(count)]).astype(np.float32),
+        np.ones(len(is_strange), np.float32),
     )
 
 
@@ -176,6 +176,6 @@ def add_kept(chunk: Chunk, kept: Kept, crops: int, seed: Sequence[int]) -> Chunk
         kept.members[rows].astype(np.float32),
         np.zeros((len(rows), 1), np.float32),
         np.ones(len(rows), np.float32),
-        kept.is_cell[rows],
+        np.ones(len(rows), np.float32),
     )
     return Chunk(*(np.concatenate(pair) for pair in zip(chunk, beside, strict=True)))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.cells.cells import BACKGROUND
 from hematovision.training.calibration import fit_logistic
-from hematovision.training.crops.epoch import HEAD_CROPS, Kept
+from hematovision.training.crops.epoch import HEAD_CROPS, Kept, draw_crops
 from hematovision.training.crops.examples import Examples
 from hematovision.training.crops.network import CropNetwork, build_crop_network, merge_leaves
 from hematovision.training.start import (
@@ -75,7 +74,7 @@ def fit_new(
     """Kernel (d, new) and bias (new,) of leaves that the network doesn't know: what tells each from
     all others in its own features. Nothing, where no crop is surely of one."""
     rng = np.random.default_rng([seed, 4])
-    chosen = np.sort(rng.permutation(len(examples.train.y))[:HEAD_CROPS])
+    chosen = np.sort(draw_crops(examples.train, min(len(examples.train.y), HEAD_CROPS), rng))
     maps = network.frozen(examples.train.X[chosen])
     features = network.upper.predict(maps, batch_size=128, verbose=0)
     members = examples.members[chosen]
@@ -97,5 +96,4 @@ def recall_kept(model: KnownModel | None, leaves: Sequence[str], shape: Any) -> 
     shown, members = model.rehearsal.encode(leaves)
     if not len(shown):
         return None
-    is_cell = (model.rehearsal.label[shown] != BACKGROUND).astype(np.float32)
-    return Kept(model.rehearsal.maps[shown], members, is_cell)
+    return Kept(model.rehearsal.maps[shown], members)

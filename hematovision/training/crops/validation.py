@@ -65,12 +65,12 @@ def calibrate(
     From a known model's thresholds no further than so many examples allow.
     """
     (proba, novelty), y, threshold = asked, examples.val.y, None
-    is_cell = viewed.label != BACKGROUND
-    strange = choose_novelty(novelty[is_cell])
+    is_ground = viewed.label == BACKGROUND
+    strange = choose_novelty(novelty, is_ground)
     if examples.task == "binary":
         threshold = choose_threshold(proba[:, 1], viewed.y == 1)
     if model is not None:
-        strange = float(shrink(strange, model.card.novelty_threshold, is_cell.sum() / 2))
+        strange = float(shrink(strange, model.card.novelty_threshold, (~is_ground).sum() / 2))
     if model is not None and threshold is not None:
         fewest = np.bincount(y, minlength=2).min()
         threshold = float(shrink(threshold, model.card.threshold or 0.5, fewest))
