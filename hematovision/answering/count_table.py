@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hematovision.answering.field_answer import FieldAnswer
-from hematovision.networks.differential import count_types, format_differential
+from hematovision.networks.differential import count_types, format_differential, rank_fields
 from hematovision.program.console import tell
 from hematovision.program.surroundings import printable
 
@@ -20,23 +20,23 @@ class CountTable:
 
     def __init__(self, labels: Sequence[str], paths: Iterable[Path]) -> None:
         """`paths`: of all fields to come, whose names make the first column as wide as it is."""
-        self._labels, self._fields = list(labels), 0
+        self._labels, self.fields = list(labels), 0
         self._widths = [max(len(label), 5) + 2 for label in labels]
         self._first = max((len(printable(path)) for path in (*paths, "all")), default=0) + 1
         self._sums = [0] * len(self._labels)
 
     def add(self, image: str, counts: Mapping[str, int]) -> Iterator[str]:
         """The row of a field, and before the first the header."""
-        if not self._fields:
+        if not self.fields:
             yield self._format("field", self._labels)
-        self._fields += 1
+        self.fields += 1
         row = list(counts.values())
         self._sums = [a + b for a, b in zip(self._sums, row, strict=True)]
         yield self._format(printable(image), row)
 
     def close(self) -> Iterator[str]:
         """The row of all, where there are several."""
-        if self._fields > 1:
+        if self.fields > 1:
             yield self._format("all", self._sums)
 
     def _format(self, name: str, counts: Sequence[Any]) -> str:
@@ -51,9 +51,13 @@ class AnswerPrinter:
         """`kept`: the answers go elsewhere too, so that nobody need read them here."""
         self._json, self._table, self._types, self._kept = as_json, table, types, kept
         self._named: Counter[str | None] = Counter()  # white cells so far, by type
+        self._look_at: dict[str, int] = {}  # untyped and immature cells of the fields with most
 
     def add(self, answer: FieldAnswer) -> None:
         self._named.update(answer.list_types())
+        if found := answer.differential:
+            asked = self._look_at | {printable(answer.image): found.untyped + found.immature}
+            self._look_at = dict(rank_fields(asked))
         if self._json:
             self._tell(json.dumps(answer.describe()))
         else:
@@ -68,7 +72,8 @@ class AnswerPrinter:
             self._tell(line)
         if self._named:
             found = count_types(self._named.elements(), self._types)
-            self._tell(format_differential(found))
+            look_at = rank_fields(self._look_at) if self._table.fields > 1 else []
+            self._tell(format_differential(found, look_at))
 
     def _tell(self, line: str) -> None:
         tell(line, not self._kept)

@@ -2,7 +2,8 @@
 
 The field network finds the cells, the network for crops names the type: where it answers with a
 kind of what was found ("Neutrophil" of a "WBC"), that is the cell's type; where no kind is likely
-enough (the card's `kind_threshold`), the cell is left untyped.
+enough (the card's `kind_threshold`), the cell is left untyped. Erythroblasts are found as white
+cells are, and counted apart from them: for each hundred of them, as laboratories do.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from hematovision.cells.cells import Cells
-from hematovision.cells.taxonomy import IMMATURE, is_a
+from hematovision.cells.taxonomy import IMMATURE, NUCLEATED_RED, is_a
 from hematovision.networks.classifier import Classifier
 
+TELLING = 5  # fields that are named to be looked at first
 NORMAL_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 
 
@@ -39,8 +41,16 @@ class TypeShare:
     """How many cells are of a type."""
 
     count: int
-    share: float | None  # of the typed cells; None where there are none
+    share: float | None  # of the typed white cells; None where there are none
     ci95: tuple[float, float]  # interval of the share
+
+
+@dataclass(frozen=True)
+class Erythroblasts:
+    """Nucleated red cells, which are no white ones."""
+
+    count: int
+    per_100_white: float | None  # for each hundred white cells, typed or not; None without any
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,9 @@ class Differential:
 
     typed: int
     untyped: int
-    immature: int
+    immature: int  # to be looked at: immature white cells and erythroblasts
     types: dict[str, TypeShare]
+    erythroblasts: Erythroblasts
 
     def describe(self) -> dict[str, Any]:
         """As the JSON of predict.py promises."""
@@ -63,7 +74,9 @@ class Differential:
             name: TypeShare(row["count"], row["share"], (row["ci95"][0], row["ci95"][1]))
             for name, row in told["types"].items()
         }
-        return cls(told["typed"], told["untyped"], told["immature"], types)
+        apart = told["erythroblasts"]
+        erythroblasts = Erythroblasts(apart["count"], apart["per_100_white"])
+        return cls(told["typed"], told["untyped"], told["immature"], types, erythroblasts)
 
 
 def type_cell(
@@ -113,8 +126,9 @@ def wilson(count: int, total: int) -> tuple[float, float]:
 def count_types(named: Iterable[str | None], types: Sequence[str]) -> Differential:
     """The differential of cells by their types, None for the untyped."""
     count = Counter(named)
-    untyped = count.pop(None, 0)
+    untyped, apart = count.pop(None, 0), count.pop(NUCLEATED_RED, 0)
     total = count.total()
+    white = total + untyped
 
     def share(name: str) -> TypeShare:
         n = count[name]
@@ -123,14 +137,22 @@ def count_types(named: Iterable[str | None], types: Sequence[str]) -> Differenti
     return Differential(
         typed=total,
         untyped=untyped,
-        immature=sum(count[name] for name in types if name in IMMATURE),
-        types={name: share(name) for name in types},
+        immature=apart + sum(count[name] for name in types if name in IMMATURE),
+        types={name: share(name) for name in types if name != NUCLEATED_RED},
+        erythroblasts=Erythroblasts(apart, 100 * apart / white if white else None),
     )
 
 
-def format_differential(found: Differential) -> str:
-    """A differential as a table for a person to read."""
-    cells = found.typed + found.untyped
+def rank_fields(asked: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The TELLING fields whose cells ask most to be looked at, most first: name, and how many of
+    its cells are untyped or immature. `asked`: that number by field."""
+    ranked = sorted((item for item in asked.items() if item[1]), key=lambda item: -item[1])
+    return ranked[:TELLING]
+
+
+def format_differential(found: Differential, look_at: Sequence[tuple[str, int]] = ()) -> str:
+    """A differential as a table for a person to read, and which fields to look at first."""
+    cells, apart = found.typed + found.untyped, found.erythroblasts
     width = max(map(len, (*found.types, "no type sure enough"))) + 2
     lines = [f"{'white cells by type':<{width}}{'count':>6}{'share':>9}   95 % interval"]
     for name, row in found.types.items():
@@ -139,6 +161,12 @@ def format_differential(found: Differential) -> str:
         lines.append(f"{name:<{width}}{row.count:>6}{share:>9}   {low:.1f} to {high:.1f} %")
     if found.untyped:
         lines.append(f"{'no type sure enough':<{width}}{found.untyped:>6}   of {cells}")
+    if apart.count:
+        rate = "-" if apart.per_100_white is None else f"{apart.per_100_white:.1f}"
+        lines.append(f"{'Erythroblast':<{width}}{apart.count:>6}   {rate} per 100 white cells")
     if found.immature:
         lines.append(f"look at them: {found.immature} immature or nucleated red cells proposed")
+    if look_at:
+        named = ", ".join(f"{name} ({n})" for name, n in look_at)
+        lines.append(f"look first at the untyped and immature cells of: {named}")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from hematovision.networks.differential import (
     count_types,
     format_differential,
     list_types,
+    rank_fields,
     type_cells,
     wilson,
 )
@@ -88,11 +89,32 @@ def test_of_no_cell_every_share_is_possible() -> None:
 def test_shares_are_of_the_typed_cells() -> None:
     named = ["Neutrophil", "Neutrophil", "Erythroblast", None]
     found = count_types(named, ["Erythroblast", "Lymphocyte", "Neutrophil"])
-    assert (found.typed, found.untyped, found.immature) == (3, 1, 1)
-    assert found.types["Neutrophil"].share == pytest.approx(2 / 3)
+    assert (found.typed, found.untyped, found.immature) == (2, 1, 1)
+    assert found.types["Neutrophil"].share == 1
     assert found.types["Lymphocyte"].count == 0
     assert Differential.read(json.loads(json.dumps(found.describe()))) == found
     shown = format_differential(found)
-    assert "66.7 %" in shown and "of 4" in shown and "1 immature" in shown
+    assert "100.0 %" in shown and "of 3" in shown and "1 immature" in shown
     nothing = format_differential(count_types([None], ["Neutrophil"]))
     assert "-   0.0 to 100.0 %" in nothing and "immature" not in nothing
+
+
+def test_erythroblasts_are_counted_for_each_hundred_white_cells() -> None:
+    named = ["Neutrophil"] * 30 + [None] * 10 + ["Erythroblast"] * 6
+    found = count_types(named, ["Erythroblast", "Neutrophil"])
+    assert found.erythroblasts.count == 6
+    assert found.erythroblasts.per_100_white == pytest.approx(15)
+    assert "Erythroblast" not in found.types
+    assert "15.0 per 100 white cells" in format_differential(found)
+    alone = count_types(["Erythroblast"], ["Erythroblast", "Neutrophil"])
+    assert alone.erythroblasts.per_100_white is None
+    assert "- per 100 white cells" in format_differential(alone)
+
+
+def test_fields_with_most_cells_to_look_at_come_first() -> None:
+    asked = {f"{n}.png": n % 7 for n in range(14)}
+    ranked = rank_fields(asked)
+    assert ranked == [("6.png", 6), ("13.png", 6), ("5.png", 5), ("12.png", 5), ("4.png", 4)]
+    found = count_types([None, "Neutrophil"], ["Neutrophil"])
+    assert "of: 6.png (6), 13.png (6)" in format_differential(found, ranked[:2])
+    assert "look first" not in format_differential(found, rank_fields({"a.png": 0}))
