@@ -34,9 +34,9 @@ def main() -> None:
         page.evaluate(DONE)
         page.click("#tab-review")
         page.keyboard.press("u")
-        picture = Image.open(io.BytesIO(page.screenshot()))
+        shot = io.BytesIO(page.screenshot())
         browser.close()
-    picture = picture.convert("RGB")
+    picture = Image.open(shot).convert("RGB")
     palette = picture.quantize(256)
     picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
         TARGET, optimize=True

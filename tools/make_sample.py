@@ -67,7 +67,8 @@ def place_cells(rng: Generator) -> list[Spot]:
     """Scatter white cells, single and stacked red cells and platelets around bare glass."""
 
     def scatter(label: str, radius: float, out: float) -> Spot:
-        return Spot(label, *rng.uniform([-out, -out], [WIDTH + out, HEIGHT + out]), radius)
+        x, y = rng.uniform([-out, -out], [WIDTH + out, HEIGHT + out])
+        return Spot(label, x, y, radius)
 
     # Bare places are kept first, for code that looks for cell-sized patches of background.
     bare = [scatter("bare", 72, -75) for _ in range(2)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,7 +22,9 @@ GROUND = (200, 200, 200)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
-def photograph(browser: Browser, url: str, size: tuple[int, int], scheme: str) -> np.ndarray:
+def photograph(
+    browser: Browser, url: str, size: tuple[int, int], scheme: Literal["light", "dark"]
+) -> np.ndarray:
     """The part of the page that a screen of `size` (width, height) shows, HEIGHT pixels high."""
     scale = HEIGHT / size[1]
     page = browser.new_page(
@@ -32,7 +35,9 @@ def photograph(browser: Browser, url: str, size: tuple[int, int], scheme: str) -
         offline=True,
     )
     page.goto(url)
-    return cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None  # a browser writes PNG
+    return picture
 
 
 def main() -> None:
@@ -44,7 +49,7 @@ def main() -> None:
         phone = photograph(browser, f"{url}#why", (430, 1100), "dark")
         browser.close()
     both = np.hstack([desk, np.full((HEIGHT, 24, 3), GROUND, np.uint8), phone])
-    framed = cv2.copyMakeBorder(both, *[24] * 4, cv2.BORDER_CONSTANT, value=GROUND)
+    framed = cv2.copyMakeBorder(both, 24, 24, 24, 24, cv2.BORDER_CONSTANT, value=GROUND)
     cv2.imwrite(str(TARGET), framed, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     print(f"{TARGET}: {TARGET.stat().st_size / 1e3:.0f} kB")
 
