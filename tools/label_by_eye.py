@@ -94,14 +94,16 @@ def relabel(
     white = [k for k, item in enumerate(items) if item.findtext("name") == "WBC"]
     count = 0
     for box, label in (*experts, *by_eye):
-        if label == "Platelets":
+        if box is not None and label == "Platelets":
             if overlap(box[np.newaxis], boxes).max(initial=0) < SAME:
                 add_box(note, box, label)
                 count += 1
             continue
         k = find_cell(box, boxes, white, note)
         if k is not None and items[k].findtext("name") == "WBC":
-            items[k].find("name").text = label
+            name = items[k].find("name")
+            assert name is not None  # `read_boxes` gives those that have one
+            name.text = label
             count += 1
     return count
 
@@ -129,11 +131,11 @@ def add_box(note: ElementTree.Element, box: np.ndarray, label: str) -> None:
         ElementTree.SubElement(corners, side).text = str(int(value))
 
 
-def lay_out(options: Options) -> int:
+def lay_out(options: Options, boxes: Path) -> int:
     """Pictures in a folder a type, with a table of their boxes, as a dataset in Pascal VOC; how
     many."""
     count = 0
-    for name, *corners in read_lines(options.boxes):
+    for name, *corners in read_lines(boxes):
         label = name.partition("/")[0]
         found = options.data_dir / name
         if not found.is_file():
@@ -167,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.boxes:
         for folder in ("JPEGImages", "Annotations"):
             (options.output / folder).mkdir(parents=True, exist_ok=True)
-        print(f"{options.output}: {lay_out(options)} cells with their boxes")
+        print(f"{options.output}: {lay_out(options, options.boxes)} cells with their boxes")
         if options.split_of:
             write_split(options.split_of, options.output)
         return 0
