@@ -210,10 +210,10 @@ def shade(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def coarsen(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.ndarray:
     """A picture (h, w, 3) uint8 as a camera of fewer pixels takes it, at its size again.
 
-    A red cell, `cell_px` across, is left 14 pixels or more; most pictures are compressed there.
+    A red cell, `cell_px` across, is left 10 pixels or more; most pictures are compressed there.
     """
     height, width = image.shape[:2]
-    pixels = np.exp(rng.uniform(np.log(min(14, 0.9 * cell_px)), np.log(0.9 * cell_px)))
+    pixels = np.exp(rng.uniform(np.log(min(10, 0.9 * cell_px)), np.log(0.9 * cell_px)))
     share = pixels / cell_px
     small = resize(image, max(8, round(width * share)), max(8, round(height * share)))
     if rng.random() < 0.7:

@@ -17,13 +17,15 @@ from hematovision.training.fields.unboxed import label_anew
 from hematovision.training.fields.views import WINDOWS, ViewInputs, cut_cells, draw_view
 from hematovision.training.plan import Plan, Row, say_row
 from hematovision.training.precision import mixed_precision
-from hematovision.training.shrinkage import average_weights, read_values, restore
+from hematovision.training.shrinkage import SHARE, average_weights, read_values, restore
 from hematovision.training.workers import ALONE, Workers, find_workers
 
 if TYPE_CHECKING:
     import keras
 
 BATCH = 8
+# Fields that take the weights half of the way from the known ones, where that is beyond SHARE.
+HALF_WAY_FIELDS = 50
 
 Step = Callable[..., Any]
 
@@ -74,7 +76,8 @@ def fit_fields(
             found = pack_found(learnt)
             plan.checkpoint.save(plan.phase, epoch, trainer.variables, history, **found)
     if trainer.known:
-        average_weights(network.trainable_variables, before)
+        share = max(SHARE, len(fields) / (len(fields) + HALF_WAY_FIELDS))
+        average_weights(network.trainable_variables, before, share)
     return learnt, history
 
 

@@ -17,7 +17,7 @@ from hematovision.networks.litert import Network
 from hematovision.networks.tiles import Run
 from hematovision.program.console import progress
 from hematovision.training.fields.fields import TrainingField, measure_typical
-from hematovision.training.fields.network import build_field_network, make_run
+from hematovision.training.fields.network import POPULATION, build_field_network, make_run
 from hematovision.training.shrinkage import shrink
 from hematovision.training.start import (
     KnownModel,
@@ -65,7 +65,10 @@ def build_known(model: KnownModel, labels: Sequence[str]) -> keras.Model:
     blocks = [layer for layer in network.layers if layer.name.startswith("conv2d")]
     blocks.sort(key=lambda layer: int(layer.name.rpartition("_")[2]) if "_" in layer.name else 0)
     renamed = {b.name: model.fields[n] for b, n in zip(blocks, names, strict=False)}
-    fill([*blocks, network.get_layer("reach")], model.fields | renamed, model.name)
+    of_many = [layer for layer in network.layers
+               if layer.name.startswith(POPULATION) and layer.name in model.fields]  # fmt: skip
+    known = [*blocks, *of_many, network.get_layer("reach")]
+    fill(known, model.fields | renamed, model.name)
     head = network.get_layer("heat")
     kernel, bias = head.get_weights()
     for k, label in enumerate(labels):
@@ -86,15 +89,16 @@ def recall_known(
     run: Run, fields: Sequence[TrainingField], labels: Sequence[str], thresholds: dict[str, float]
 ) -> list[TrainingField]:
     """The fields with the cells that a trained network finds in them, above its `thresholds`, of
-    labels that aren't boxed completely there: what isn't annotated isn't unlearnt (Li and Hoiem,
+    labels that aren't boxed completely anywhere: what isn't annotated isn't unlearnt (Li and Hoiem,
     2016).
 
     Red cells are left out: `label_anew` looks for these.
     """
     lowest = np.array([thresholds.get(label, 1.0) for label in labels])
     red, recalled = np.array([is_rbc(label) for label in labels]), []
+    taught = np.any([f.complete for f in fields], axis=0)
     for source in progress(fields, len(fields), "finding what is known"):
-        wanted = ~red & ~source.complete
+        wanted = ~red & ~taught
         if wanted.any():
             found = find_in_field(run, source.image(), lowest, source.cell_px)
             new = wanted[found.label]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_BLOCK = 4  # blocks of MobileNetV2 below this one keep their weights
 CHANNELS = 64
+POPULATION = "population"  # what the names of the layers begin with that describe it
 
 
 def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) -> keras.Model:
@@ -47,6 +48,7 @@ def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) 
     x = block(coarsest, 1)
     for stage in reversed(finer):
         x = block(layers.UpSampling2D()(x) + mix(stage, 1), 3)
+    x = x + describe_population(x)
     rare = keras.initializers.Constant(-4.0)  # most places are no centre (Lin et al., 2017)
     half = keras.initializers.Constant(float(np.log(CELL / 2 / QUARTER)))
     x = block(x, 3)
@@ -54,6 +56,20 @@ def build_field_network(backbone: keras.Model, labels: int, norms: bool = True) 
     reach = layers.Conv2D(4, 1, bias_initializer=half, name="reach")(x)
     joined = ops.concatenate([ops.sigmoid(heat), ops.exp(ops.clip(reach, -4.0, 6.0))], axis=-1)
     return keras.Model(pictures, joined, name=NAME)
+
+
+def describe_population(x: Any) -> Any:
+    """What all cells in view have in common, to be joined to what is seen of each (n, 1, 1, c): a
+    pooled description of the features (n, h, w, c), as of Hu et al. (2018), but added, so that a
+    cell is seen against the many.
+
+    It adds nothing at first.
+    """
+    from keras import layers
+
+    pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    hidden = layers.Conv2D(CHANNELS, 1, activation="relu", name=f"{POPULATION}_seen")(pooled)
+    return layers.Conv2D(CHANNELS, 1, kernel_initializer="zeros", name=f"{POPULATION}_told")(hidden)
 
 
 def make_run(network: keras.Model) -> Run:

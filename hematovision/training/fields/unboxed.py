@@ -18,7 +18,7 @@ from hematovision.training.fields.views import MIN_SHOWN
 if TYPE_CHECKING:
     import keras
 
-MOST_ANEW = 200  # fields of a laboratory that are searched for unboxed cells at a time
+MOST_ANEW = 40  # fields of a laboratory that are searched for unboxed cells at a time
 
 
 def label_anew(

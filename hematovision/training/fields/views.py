@@ -17,23 +17,27 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hematovision.cells.cells import is_sliver, overlap, sides, touches
+from hematovision.cells.cells import LARGE, is_sliver, overlap, sides, touches
 from hematovision.networks.tiles import CELL
 from hematovision.pictures.frame import QUARTER
 from hematovision.pictures.images import resize
 from hematovision.pictures.light import GROUND, level_light
 from hematovision.training.fields.fields import TrainingField
-from hematovision.training.views import coarsen, restain
+from hematovision.training.fields.shapes import crenate, misshape, soil
+from hematovision.training.fields.stains import stain_anew
+from hematovision.training.views import coarsen
 
 # Height and width of training windows, the scales they are drawn at, and how often.
 WINDOWS = (
-    ((192, 256), (0.35, 0.75), 0.25),
-    ((256, 320), (0.7, 1.3), 0.55),
-    ((320, 416), (1.0, 1.8), 0.2),
+    ((192, 256), (0.35, 0.75), 0.45),
+    ((256, 320), (0.7, 1.3), 0.4),
+    ((320, 416), (1.0, 1.8), 0.15),
 )
 
 MIN_SHOWN = 0.25  # of a cell cut by the border of a window; less isn't learnt as a cell
 MOST_CUT = 400  # cells of a laboratory and label that are kept to be laid over fields
+FEW_CUT = 8  # below so many, a field is laid over with another laboratory's
+LARGEST = 2.0  # times that a white cell laid over is blown up, at most: blasts are so large
 
 
 class View(NamedTuple):
@@ -49,7 +53,7 @@ class View(NamedTuple):
 class ViewInputs:
     """What the fields are shown by: all that `draw_view` needs but the field."""
 
-    cells: list[list[np.ndarray]]
+    cells: dict[str, list[list[np.ndarray]]]  # by laboratory and label
     typical: np.ndarray  # (k,) side of a cell of each label in parts of a red cell's
     red: np.ndarray  # (k,) bool
 
@@ -62,10 +66,14 @@ def draw_view(
     size, scales, _ = WINDOWS[window]
     view, zoom = cut_window(source, size, scales, rng)
     if rng.random() < 0.6:
-        view = lay_over(view, zoom, inputs.cells, inputs.typical, inputs.red, rng)
+        cells = choose_cells(inputs.cells, source.lab, rng)
+        view = lay_over(view, zoom, cells, inputs.typical, inputs.red, rng)
     view = flip(view, rng)
-    image = coarsen(view.image, CELL * zoom, rng) if rng.random() < 0.4 else view.image
-    image = restain(image, rng) if rng.random() < 0.85 else image
+    image, cell_px = view.image, CELL * zoom
+    image = crenate(image, cell_px, rng) if rng.random() < 0.15 else image
+    image = soil(image, cell_px, rng) if rng.random() < 0.2 else image
+    image = coarsen(image, cell_px, rng) if rng.random() < 0.4 else image
+    image = stain_anew(image, rng) if rng.random() < 0.85 else image
     return (level_light(image), *draw_target(view, source.complete))
 
 
@@ -108,12 +116,13 @@ def cut_window(
 
 def cut_cells(
     fields: Sequence[TrainingField], labels: int, rng: np.random.Generator
-) -> list[list[np.ndarray]]:
-    """Annotated cells that no border cuts, CELL-scaled uint8, by label: to lay over fields.
+) -> dict[str, list[list[np.ndarray]]]:
+    """Annotated cells that no border cuts, CELL-scaled uint8, by laboratory and label: to lay over
+    fields.
 
     Of each laboratory and label no more than MOST_CUT, at random.
     """
-    cells: list[list[np.ndarray]] = [[] for _ in range(labels)]
+    cells: dict[str, list[list[np.ndarray]]] = {}
     count: Counter[tuple[str, int]] = Counter()
     for i in rng.permutation(len(fields)).tolist():
         source = fields[i]
@@ -128,9 +137,26 @@ def cut_cells(
         ):
             scale = CELL / source.cell_px
             size = max(4, round((x1 - x0) * scale)), max(4, round((y1 - y0) * scale))
-            cells[label].append(resize(image[y0:y1, x0:x1], *size))
+            mine = cells.setdefault(source.lab, [[] for _ in range(labels)])
+            mine[label].append(resize(image[y0:y1, x0:x1], *size))
             count[source.lab, label] += 1
     return cells
+
+
+def choose_cells(
+    cells: dict[str, list[list[np.ndarray]]], lab: str, rng: np.random.Generator
+) -> list[list[np.ndarray]]:
+    """By label, the cells that are laid over a field of `lab`: mostly its own, so that what is laid
+    over doesn't stand out by its colour; where there are few, or else, those of another one."""
+    if not cells:
+        return []
+    chosen = []
+    for k in range(len(next(iter(cells.values())))):
+        others = [name for name in sorted(cells) if cells[name][k]]
+        own = lab in others and len(cells[lab][k]) >= FEW_CUT and rng.random() < 0.7
+        name = lab if own or not others else others[rng.integers(len(others))]
+        chosen.append(cells[name][k] if name in cells else [])
+    return chosen
 
 
 def lay_over(
@@ -156,7 +182,11 @@ def lay_over(
     for k in sorted(kinds, key=lambda k: not red[k]):
         if not cells[k]:
             continue
-        patch, mask = turn_cell(cells[k][int(rng.integers(len(cells[k])))], zoom, rng)
+        blown = typical[k] > LARGE and not red[k] and rng.random() < 0.4
+        size = rng.uniform(1, LARGEST) if blown else 1.0
+        patch, mask = turn_cell(cells[k][int(rng.integers(len(cells[k])))], zoom * size, rng)
+        if red[k] and rng.random() < 0.2:
+            patch, mask = misshape(patch, mask, rng)
         high, wide = mask.shape[:2]
         for _ in range(8):
             x = int(rng.integers(-int(wide * 0.65), max(w - int(wide * 0.35), 1)))
