@@ -76,7 +76,7 @@ def soil(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.ndar
                        cv2.LINE_AA)  # fmt: skip
         else:  # a fibre or scratch
             points = np.cumsum(rng.normal(0, 0.5 * cell_px, (rng.integers(3, 8), 2)), axis=0)
-            line = np.rint(points + (x, y)).astype(np.int32)
+            line = np.rint(points + np.array([x, y])).astype(np.int32)
             thick = max(1, round(rng.uniform(0.01, 0.06) * cell_px))
             cv2.polylines(density, [line], False, rng.uniform(0.3, 1.2), thick, cv2.LINE_AA)
     colour = np.array([[0.6, 0.6, 0.53], [0.76, 0.62, 0.2], [0.4, 0.8, 0.45]])[rng.integers(3)]
