@@ -19,7 +19,9 @@ import numpy as np
 from hematovision.cells.cells import LARGE, SMALL, Cells, sides
 from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import Card, FieldCard, check_seal
+from hematovision.networks.doubts import Doubt, find_doubts, measure_brightness
 from hematovision.networks.litert import Network
+from hematovision.networks.population import recall_many
 from hematovision.networks.scale import (
     Scale,
     measure_cell_px,
@@ -35,10 +37,13 @@ from hematovision.program.files import read_file
 NAME = "hematovision_fields"
 BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a network sees in it
 # From which overlap two boxes are one cell: of two labels, in parts of both; of a white cell and
-# what lies within it, a nucleus for one, in parts of the smaller.
-SAME_PLACE, WITHIN = 0.5, 0.8
+# what lies within it, a red cell for one, in parts of the smaller; of two white cells, likewise: a
+# large one is seen again in its nucleus and its halves.
+SAME_PLACE, WITHIN, WITHIN_ALIKE = 0.5, 0.8, 0.5
 MOST_UNSURE = 2_000_000  # pixels that a field is brought to where no scale explains it, at most
-OFF = 0.25  # |log| of found to supposed size from which a field is looked at again
+# |log| of found to supposed size from which a field is looked at again: the network finds cells so
+# far from the size that it likes best as well as there.
+OFF = 0.5
 # A picture of so many cells, and of so many pixels along its sides, looks like a whole field.
 FIELD_CELLS, FIELD_SIDES = 4, (160, 240)
 
@@ -48,6 +53,7 @@ class Found(NamedTuple):
 
     cells: Cells  # the most probable first
     scale: Scale
+    doubts: tuple[Doubt, ...] = ()  # why its counts may be wrong
 
 
 def find_in_field(run: Run, levelled: np.ndarray, lowest: np.ndarray, cell_px: float) -> Cells:
@@ -103,10 +109,11 @@ def find_doubles(
         width = np.minimum(box[i, 2:], box[:, 2:]) - np.maximum(box[i, :2], box[:, :2])
         shared = np.prod(np.maximum(width, 0), axis=1)
         alike = label == label[i]
-        within = shared >= WITHIN * np.minimum(area, area[i])
+        smaller = np.minimum(area, area[i])
+        within = shared >= WITHIN * smaller
         same = np.where(
             alike,
-            within,
+            shared >= (WITHIN_ALIKE if large[i] else WITHIN) * smaller,
             (shared >= SAME_PLACE * (area + area[i] - shared)) | (within & red[label] & large[i]),
         )
         same &= kept & (shared > 0)
@@ -187,8 +194,19 @@ class Detector:
             if self._measure_off(cells, image, scale):
                 scale = scale._replace(certain=False)
         cells = cells.pick(~lies_in_frame(cells.box, frame)) if frame.any() else cells
+        cells, recalled = self._recall_many(cells, levelled)
+        counted = cells.pick(self.is_counted(cells))
+        brightness = measure_brightness(image)
+        doubts = find_doubts(counted, levelled, recalled, brightness, self.typical, self.red)
         cells = cells._replace(box=cells.box + [columns.start, rows.start] * 2)
-        return Found(self._leave_doubles_out(cells), scale)
+        return Found(cells, scale, doubts)
+
+    def _recall_many(self, cells: Cells, levelled: np.ndarray) -> tuple[Cells, int]:
+        """The cells of a field, each once, those called red that are of the many; and how many of
+        the counted ones were called white before."""
+        sure = self.is_counted(cells)
+        cells, recalled = recall_many(cells, levelled, sure, self.typical, self.red)
+        return self._leave_doubles_out(cells), int((recalled & sure).sum())
 
     def _measure_off(self, cells: Cells, image: np.ndarray, scale: Scale) -> float | None:
         """How large a red cell is by those counted, in pixels, where that isn't what was

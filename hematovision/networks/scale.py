@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 
 from hematovision.cells.cells import SMALL, Cells, sides, touches
-from hematovision.networks.tiles import CELL, Run, find_cells
+from hematovision.networks.tiles import Run, find_cells
 from hematovision.pictures.frame import QUARTER
 
-LOOK = 352  # pixels of the network's input that a look is wide and high, at most
+LOOK = 192  # pixels of the network's input that a look is wide and high, at most
+SEEN = 40  # pixels across a red cell in a look at the right scale: half of what it is found at
 STEP = 2.2  # from one scale looked at to the next: an octave either way is seen rightly
 MIN_CELL_PX = 9  # pixels of a field across which a red cell can't be told from noise
 MIN_PROBABILITY = 0.3  # of what is seen in a look
@@ -120,7 +121,7 @@ class Search:
         """Parts of the field (top, left, height, width) to look at: first one that is as full as
         most that aren't empty, then those far from the ones before."""
         height, width = self.image.shape[:2]
-        high, wide = (min(n, max(1, round(LOOK * cell_px / CELL))) for n in (height, width))
+        high, wide = (min(n, max(1, round(LOOK * cell_px / SEEN))) for n in (height, width))
         if (high, wide) == (height, width):
             yield 0, 0, high, wide
             return
@@ -145,10 +146,10 @@ class Search:
         """What is seen at a place where a red cell is supposed to be `cell_px` across."""
         top, left, high, wide = place
         part = self.image[top : top + high, left : left + wide]
-        cells = find_cells(self.run, part, cell_px, MIN_PROBABILITY)
+        cells = find_cells(self.run, part, cell_px, MIN_PROBABILITY, SEEN)
         if len(cells.label) == 0:
             return Look(cell_px, cell_px, 0.0, 0, 0.0)
-        explained = explain_dark(part, cells, self.dark_from, CELL / cell_px / QUARTER)
+        explained = explain_dark(part, cells, self.dark_from, SEEN / cell_px / QUARTER)
         cells = pick_telling(cells, wide, high, self.typical, self.red)
         seen, probability = measure_seen(cells, self.typical), float(np.median(cells.probability))
         return Look(cell_px, seen, explained, len(cells.label), probability)
@@ -176,7 +177,7 @@ def measure_cell_px(run: Run, image: np.ndarray, typical: np.ndarray, red: np.nd
     """
     search = Search(run, image, typical, red)
     looks: list[Look] = []
-    cell_px = CELL * max(image.shape[:2]) / LOOK
+    cell_px = SEEN * max(image.shape[:2]) / LOOK
     while not looks or cell_px >= MIN_CELL_PX:
         for place, _ in zip(search.places(cell_px), range(2), strict=False):
             looks.append(search.look(cell_px, place))

@@ -21,7 +21,11 @@ from hematovision.pictures.images import resize
 from hematovision.program.console import UserError
 
 CELL = 80  # pixels across a red cell, as the network sees it
-TILE, OVERLAP = 768, 288  # pixels of the network's input: larger fields are looked at in tiles
+# The same in wide views, whose red cells have fewer than so many pixels: to blow them up further
+# would cost time and show nothing more.
+CELL_WIDE, WIDE = 40, 30
+TILE = 768  # pixels of the network's input: larger fields are looked at in tiles
+OVERLAP = 3.6  # of tiles, in red cells: no white cell is wider
 MOST_TILES = 5000
 SAME_CELL = 0.6  # intersection over union from which two boxes of a label are one cell
 
@@ -58,21 +62,30 @@ def decode(
     return Cells(box, label, probability).pick(np.asarray(kept, int).ravel())
 
 
+def choose_seen(cell_px: float) -> int:
+    """How many pixels across the network sees a red cell of `cell_px` in the field."""
+    return CELL_WIDE if cell_px < WIDE else CELL
+
+
 def find_cells(
     run: Run,
     image: np.ndarray,
     cell_px: float,
     min_probability: float,
+    seen: int | None = None,
 ) -> Cells:
     """Every cell of a field whose red cells are `cell_px` across, from `min_probability` up.
+
+    `seen`: how many pixels across the network is to see them, where not as `choose_seen` has it.
 
     A field that is large in cells is looked at in overlapping tiles, a cell being the tile's that
     its centre is nearest to the middle of; so memory doesn't grow with the field.
     """
     height, width = image.shape[:2]
-    scale = CELL / cell_px
+    seen = choose_seen(cell_px) if seen is None else seen
+    scale, shared = seen / cell_px, OVERLAP * seen
     found = []
-    columns, rows = (spread_tiles(length, scale) for length in (width, height))
+    columns, rows = (spread_tiles(length, scale, shared) for length in (width, height))
     for (left, right), (x0, x1) in columns:
         for (top, bottom), (y0, y1) in rows:
             tile = image[top:bottom, left:right]
@@ -89,7 +102,10 @@ def find_cells(
 
 def check_tiles(path: Path, image: np.ndarray, cell_px: float) -> None:
     """UserError where a field (h, w, 3) would be looked at in more than MOST_TILES tiles: hours."""
-    rows, columns = (len(spread_tiles(length, CELL / cell_px)) for length in image.shape[:2])
+    seen = choose_seen(cell_px)
+    rows, columns = (
+        len(spread_tiles(length, seen / cell_px, OVERLAP * seen)) for length in image.shape[:2]
+    )
     if rows * columns > MOST_TILES:
         raise UserError(
             f"{path}: {image.shape[1]} x {image.shape[0]} pixels with red cells of {cell_px:g}: "
@@ -97,11 +113,16 @@ def check_tiles(path: Path, image: np.ndarray, cell_px: float) -> None:
         )
 
 
-def spread_tiles(length: int, scale: float) -> list[tuple[tuple[int, int], tuple[float, float]]]:
-    """Tiles along one side of a field: where each begins and ends, and what it answers for."""
+def spread_tiles(
+    length: int, scale: float, shared: float
+) -> list[tuple[tuple[int, int], tuple[float, float]]]:
+    """Tiles along one side of a field: where each begins and ends, and what it answers for.
+
+    `shared`: pixels of the network's input by which they overlap.
+    """
     count = 1
     if length * scale > TILE:
-        count = int(np.ceil((length * scale - OVERLAP) / (TILE - OVERLAP)))
+        count = int(np.ceil((length * scale - shared) / (TILE - shared)))
     span = min(length, int(np.ceil(TILE / scale))) if count > 1 else length
     starts = np.linspace(0, length - span, count).round().astype(int)
     seams = [-np.inf, *((starts[1:] + starts[:-1] + span) / 2), np.inf]

@@ -43,7 +43,7 @@ def test_an_ordinary_field_takes_one_look() -> None:
     looks = []
     image, _ = draw_discs(640, 480, 105)
     measure_cell_px(lambda p: looks.append(p.shape) or find_discs(p), image, TYPICAL, RED)
-    assert looks == [(256, 352, 3)]
+    assert looks == [(128, 192, 3)]
 
 
 def test_a_field_without_a_cell_has_a_scale_and_no_cells() -> None:
@@ -91,7 +91,7 @@ def test_a_look_is_taken_where_there_is_something_to_see() -> None:
     image[1300:1900, 2300:2900] = crowd
     search = Search(find_discs, image, TYPICAL, RED)
     top, left, high, wide = next(search.places(40))
-    assert (high, wide) == (176, 176)
+    assert (high, wide) == (192, 192)
     assert image[top : top + high, left : left + wide, 1].min() < 165
     places = [place for place, _ in zip(search.places(40), range(4), strict=False)]
     assert len(set(places)) == 4

@@ -9,18 +9,20 @@ import pytest
 from drawing import draw_discs, find_discs
 
 from hematovision.cells.cells import overlap
-from hematovision.networks.tiles import OVERLAP, TILE, decode, find_cells, spread_tiles
+from hematovision.networks.tiles import CELL, OVERLAP, TILE, decode, find_cells, spread_tiles
+
+SHARED = OVERLAP * CELL
 
 
 @pytest.mark.parametrize("length", [64, 640, 4001, 20_000])
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.1])
 def test_every_place_is_one_tiles_and_well_inside_it(length: int, scale: float) -> None:
-    tiles = spread_tiles(length, scale)
+    tiles = spread_tiles(length, scale, SHARED)
     assert tiles[0][0][0] == 0 and tiles[-1][0][1] == length
     for (start, end), (low, high) in tiles:
         assert (end - start) * scale <= TILE + scale
-        assert low == -np.inf or (low - start) * scale > OVERLAP / 2 - 2 * scale - 1
-        assert high == np.inf or (end - high) * scale > OVERLAP / 2 - 2 * scale - 1
+        assert low == -np.inf or (low - start) * scale > SHARED / 2 - 2 * scale - 1
+        assert high == np.inf or (end - high) * scale > SHARED / 2 - 2 * scale - 1
     seams = [part for _, part in tiles]
     assert all(a[1] == b[0] for a, b in pairwise(seams))
 

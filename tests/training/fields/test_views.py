@@ -11,6 +11,7 @@ from hematovision.pictures.light import GROUND
 from hematovision.training.fields.views import (
     View,
     ViewInputs,
+    choose_cells,
     cut_cells,
     cut_window,
     draw_target,
@@ -47,7 +48,8 @@ def test_boxes_of_a_window_follow_the_picture() -> None:
 def test_laid_over_cells_are_boxed_and_show_enough() -> None:
     source = make_training_field()
     cells = cut_cells([source], 3, np.random.default_rng(0))
-    assert [len(c) for c in cells] == [1, 1, 1]
+    assert [len(c) for c in cells[source.lab]] == [1, 1, 1]
+    cells = choose_cells(cells, source.lab, np.random.default_rng(0))
     added = 0
     for seed in range(20):
         view, zoom = cut_window(source, (288, 352), (0.75, 1.3), np.random.default_rng(seed))
