@@ -6,21 +6,27 @@ counter.count(path, counter.read(path)).answer       # -> FieldAnswer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.answering.field_answer import FieldAnswer, count_labels, list_found
+from hematovision.answering.field_answer import FieldAnswer, FoundCell, count_labels
+from hematovision.answering.given import read_given
+from hematovision.cells.border import belongs, is_cut
 from hematovision.cells.cells import Cells
 from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier
-from hematovision.networks.detector import Detector
-from hematovision.networks.differential import count_types, list_types, type_cells
-from hematovision.networks.scale import Scale
+from hematovision.networks.detector import Detector, Found
+from hematovision.networks.differential import (
+    count_confirmed,
+    count_types,
+    list_types,
+    type_cells,
+)
 from hematovision.networks.tiles import check_tiles
-from hematovision.pictures.images import read_image
 from hematovision.program.console import say, say_once
 
 SMALL, JPEG = 32, (".jpg", ".jpeg", ".jfif")  # pixels across a cell that JPEG does harm to
@@ -32,6 +38,7 @@ class HowToCount:
 
     min_probability: float | None = None  # from which cells are listed, uncounted
     cell_px: float | None = None  # pixels across a red cell, where that is known
+    border: str = "all"  # which of the cells that the border cuts are counted
 
 
 class CountedField(NamedTuple):
@@ -46,10 +53,18 @@ class CountedField(NamedTuple):
 class FieldCounter:
     """A model that finds the cells of fields, and the types of white cells where it names any."""
 
-    def __init__(self, detector: Detector, classifier: Classifier | None, how: HowToCount) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        classifier: Classifier | None,
+        how: HowToCount,
+        confirmed: Mapping[str, int] | None = None,
+    ) -> None:
+        """`confirmed`: cells of each type that a person named in the user's own stain."""
         self.detector, self.how = detector, how
         self.labels = detector.labels
         self.types = list_types(classifier.classes, detector.labels) if classifier else []
+        self.confirmed = confirmed or {}
         self._classifier = classifier
 
     @classmethod
@@ -58,41 +73,51 @@ class FieldCounter:
         card = read_card(folder)
         detector = Detector.load(folder, card, threads)
         types = list_types(card.classes, detector.labels)
-        return cls(detector, Classifier.load(folder) if types else None, how)
+        classifier = Classifier.load(folder) if types else None
+        return cls(detector, classifier, how, count_confirmed(card, types))
 
     def read(self, path: Path) -> np.ndarray:
         """A field (height, width, 3) uint8; UserError where it can't be read, or wants hours."""
-        image = read_image(path)
+        image = read_given(path)
         if self.how.cell_px:
             check_tiles(path, image, self.how.cell_px)
         return image
 
     def count(self, path: Path, image: np.ndarray) -> CountedField:
         """What a field (height, width, 3) uint8 shows; what to doubt about it is said."""
-        cells, scale = self.detector.search(image, self.how.min_probability, self.how.cell_px)
-        tell_scale(path, scale)
-        counted = cells.pick(self.detector.is_counted(cells))
+        found = self.detector.search(image, self.how.min_probability, self.how.cell_px)
+        tell_doubts(path, found)
+        cells, (height, width) = found.cells, image.shape[:2]
+        sure = self.detector.is_counted(cells)
+        counted = sure & belongs(cells.box, width, height, self.how.border)
+        typed = np.full(len(sure), None)
         if self._classifier:
-            typed = type_cells(self._classifier, image, counted, self.labels)
-        else:
-            typed = [None] * len(counted.label)
-        found = list_found(cells, self.detector, typed)
+            typed[sure] = type_cells(self._classifier, image, cells.pick(sure), self.labels)
+        low, high = np.floor(cells.box[:, :2]), np.ceil(cells.box[:, 2:])
+        boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
+        columns = boxes, counted.tolist(), is_cut(cells.box, width, height).tolist(), typed
+        of_field = tuple(
+            FoundCell(self.labels[k], float(p), tuple(box), *rest)
+            for k, p, box, *rest in zip(cells.label, cells.probability, *columns, strict=True)
+        )
+        doubts = tuple(doubt.words for doubt in found.doubts)
+        answer = FieldAnswer(str(path), width, height, {}, of_field, doubts=doubts)
+        return CountedField(path, image, cells, self.sum_up(answer))
+
+    def sum_up(self, answer: FieldAnswer) -> FieldAnswer:
+        """An answer with the counts and the differential of its cells."""
         differential = None
         if self._classifier:
-            differential = count_types([t.type for t in typed if t], self.types)
-        answer = FieldAnswer(
-            str(path),
-            image.shape[1],
-            image.shape[0],
-            count_labels(found, self.labels),
-            found,
-            differential,
-        )
-        return CountedField(path, image, cells, answer)
+            differential = count_types(answer.list_types(), self.types, self.confirmed)
+        counts = count_labels(answer.cells, self.labels)
+        return replace(answer, counts=counts, differential=differential)
 
 
-def tell_scale(path: Path, scale: Scale) -> None:
-    """Say where a field's counts may be off for the size of its cells."""
+def tell_doubts(path: Path, found: Found) -> None:
+    """Say where a field's counts may be wrong, and where the size of its cells makes them so."""
+    for doubt in found.doubts:
+        say(f"warning: {path}: {doubt.words}")
+    scale = found.scale
     if not scale.certain:
         say(
             f"warning: {path}: no size of red cells explains this field, the best is "

@@ -22,7 +22,9 @@ class FoundCell:
     probability: float
     box: tuple[int, int, int, int]  # xmin, ymin inside, xmax, ymax just outside, in pixels
     counted: bool
-    typed: Typed | None = None  # of those counted whose label has types
+    cut: bool = False  # by the border of the field
+    typed: Typed | None = None  # of those sure enough to be counted whose label has types
+    seen: bool = False  # in a field before, and counted there
 
     @property
     def name(self) -> str:
@@ -31,20 +33,32 @@ class FoundCell:
 
     def describe(self) -> dict[str, Any]:
         """As the JSON of predict.py promises."""
-        told = {
+        return {
             "label": self.label,
             "probability": self.probability,
             "box": list(self.box),
             "counted": self.counted,
+            "cut": self.cut,
+            **(asdict(self.typed) if self.typed else {}),
+            **({"seen": True} if self.seen else {}),
         }
-        return told if self.typed is None else told | asdict(self.typed)
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> FoundCell:
         """Back from its JSON; KeyError, TypeError or ValueError where it isn't one."""
         typed = Typed(told["type"], told["type_probabilities"]) if "type" in told else None
         x0, y0, x1, y1 = told["box"]
-        return cls(told["label"], told["probability"], (x0, y0, x1, y1), told["counted"], typed)
+        counted, cut, seen = told["counted"], told["cut"], told.get("seen", False)
+        return cls(told["label"], told["probability"], (x0, y0, x1, y1), counted, cut, typed, seen)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A field that was taken before, and shows a part of this one."""
+
+    image: str
+    share: float  # of this field's area
+    shift: tuple[int, int]  # where this field's corner lies in it: x, y in pixels
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,8 @@ class FieldAnswer:
     counts: dict[str, int]  # counted cells by label
     cells: tuple[FoundCell, ...]
     differential: Differential | None = None  # of a model that names types
+    doubts: tuple[str, ...] = ()  # why the counts may be wrong, in words
+    overlaps: tuple[Overlap, ...] | None = None  # where these are looked for
 
     def describe(self) -> dict[str, Any]:
         """As the JSON of predict.py promises."""
@@ -69,12 +85,15 @@ class FieldAnswer:
         }
         if self.differential:
             told["differential"] = self.differential.describe()
+        told["doubts"] = list(self.doubts)
+        if self.overlaps is not None:
+            told["overlaps"] = [asdict(overlap) for overlap in self.overlaps]
         return told
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> FieldAnswer:
         """Back from its JSON; KeyError, TypeError or ValueError where it isn't one."""
-        differential = told.get("differential")
+        differential, overlaps = told.get("differential"), told.get("overlaps")
         return cls(
             told["image"],
             told["width"],
@@ -82,7 +101,16 @@ class FieldAnswer:
             told["counts"],
             tuple(map(FoundCell.read, told["cells"])),
             Differential.read(differential) if differential else None,
+            tuple(told["doubts"]),
+            None
+            if overlaps is None
+            else tuple(Overlap(o["image"], o["share"], tuple(o["shift"])) for o in overlaps),
         )
+
+    @property
+    def seen(self) -> int:
+        """How many of its cells were counted in fields before."""
+        return sum(cell.seen for cell in self.cells)
 
     def list_counted(self) -> list[FoundCell]:
         return [cell for cell in self.cells if cell.counted]
@@ -90,20 +118,6 @@ class FieldAnswer:
     def list_types(self) -> list[str | None]:
         """The type of each counted white cell, None for the untyped."""
         return [cell.typed.type for cell in self.cells if cell.counted and cell.typed]
-
-
-def list_found(
-    cells: Cells, detector: Detector, typed: Sequence[Typed | None]
-) -> tuple[FoundCell, ...]:
-    """The cells of a field in whole pixels; `typed`: what kind each of the counted ones is."""
-    kinds = iter(typed)
-    low, high = np.floor(cells.box[:, :2]), np.ceil(cells.box[:, 2:])
-    boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
-    counted = detector.is_counted(cells).tolist()
-    return tuple(
-        FoundCell(detector.labels[k], float(p), tuple(box), sure, next(kinds) if sure else None)
-        for k, p, box, sure in zip(cells.label, cells.probability, boxes, counted, strict=True)
-    )
 
 
 def count_labels(cells: Sequence[FoundCell], labels: Sequence[str]) -> dict[str, int]:

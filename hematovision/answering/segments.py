@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hematovision.answering.given import read_given
 from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier, SegmentAnswer
 from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
-from hematovision.pictures.images import read_image
 from hematovision.program.surroundings import printable
 
 
@@ -38,7 +38,7 @@ class SegmentNamer:
 
     def name(self, path: Path) -> NamedSegment:
         """What a segment shows; UserError where it can't be read."""
-        picture = read_image(path)
+        picture = read_given(path)
         answer = self.classifier.answer(self.classifier.crop(picture))
         return NamedSegment(path, picture if path in self._kept else None, answer)
 

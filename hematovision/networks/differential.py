@@ -2,8 +2,7 @@
 
 The field network finds the cells, the network for crops names the type: where it answers with a
 kind of what was found ("Neutrophil" of a "WBC"), that is the cell's type; where no kind is likely
-enough (the card's `kind_threshold`), the cell is left untyped. Erythroblasts are found as white
-cells are, and counted apart from them: for each hundred of them, as laboratories do.
+enough (the card's `kind_threshold`), the cell is left untyped.
 """
 
 from __future__ import annotations
@@ -17,10 +16,14 @@ import numpy as np
 
 from hematovision.cells.cells import Cells
 from hematovision.cells.taxonomy import IMMATURE, NUCLEATED_RED, is_a
+from hematovision.networks.card import PRETRAINED, Card, read_card
 from hematovision.networks.classifier import Classifier
+from hematovision.program.console import UserError
 
-TELLING = 5  # fields that are named to be looked at first
 NORMAL_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
+# White cells of the user's own stain, typed by hand, from which shares are more than proposed: the
+# number that a differential is counted to.
+CHECKED = 100
 
 
 def list_types(classes: Sequence[str], labels: Sequence[str]) -> list[str]:
@@ -38,19 +41,20 @@ class Typed:
 
 @dataclass(frozen=True)
 class TypeShare:
-    """How many cells are of a type."""
+    """How many white cells are of a type."""
 
     count: int
-    share: float | None  # of the typed white cells; None where there are none
-    ci95: tuple[float, float]  # interval of the share
+    share: float | None  # of the typed cells; None where there are none
+    ci95: tuple[float, float]  # what the share may be of so few cells, were each typed rightly
+    confirmed: int = 0  # cells of the type that a person named in the user's own stain
 
 
 @dataclass(frozen=True)
 class Erythroblasts:
-    """Nucleated red cells, which are no white ones."""
+    """Nucleated red cells, which are counted apart from the white ones that they look like."""
 
     count: int
-    per_100_white: float | None  # for each hundred white cells, typed or not; None without any
+    per_100_white: float | None
 
 
 @dataclass(frozen=True)
@@ -59,24 +63,51 @@ class Differential:
 
     typed: int
     untyped: int
-    immature: int  # to be looked at: immature white cells and erythroblasts
+    immature: int  # with the erythroblasts
     types: dict[str, TypeShare]
-    erythroblasts: Erythroblasts
+    erythroblasts: Erythroblasts | None = None  # where the model knows them
+
+    @property
+    def confirmed(self) -> int:
+        """White cells that a person named in the user's own stain."""
+        return sum(row.confirmed for row in self.types.values())
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether so many were named that the types are more than proposed."""
+        return self.confirmed >= CHECKED
 
     def describe(self) -> dict[str, Any]:
         """As the JSON of predict.py promises."""
-        return asdict(self)
+        told = asdict(self) | {"checked": self.is_checked}
+        if self.erythroblasts is None:
+            del told["erythroblasts"]
+        return told
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Differential:
         """Back from its JSON; KeyError or TypeError where it isn't one."""
         types = {
-            name: TypeShare(row["count"], row["share"], (row["ci95"][0], row["ci95"][1]))
+            name: TypeShare(
+                row["count"], row["share"], (row["ci95"][0], row["ci95"][1]), row["confirmed"]
+            )
             for name, row in told["types"].items()
         }
-        apart = told["erythroblasts"]
-        erythroblasts = Erythroblasts(apart["count"], apart["per_100_white"])
+        red = told.get("erythroblasts")
+        erythroblasts = Erythroblasts(red["count"], red["per_100_white"]) if red else None
         return cls(told["typed"], told["untyped"], told["immature"], types, erythroblasts)
+
+
+def count_confirmed(card: Card, types: Sequence[str]) -> dict[str, int]:
+    """How many cells of each type a person named in the user's own stain: those of the archive that
+    the model was trained on. What the bundled model has learnt from is nobody's own."""
+    try:
+        bundled = read_card(PRETRAINED).seal
+    except UserError:
+        bundled = None
+    if card.seal is None or card.seal == bundled:
+        return dict.fromkeys(types, 0)
+    return {name: sum(split.get(name, 0) for split in card.counts.values()) for name in types}
 
 
 def type_cell(
@@ -123,50 +154,60 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     return max(float(middle - reach), 0.0), min(float(middle + reach), 1.0)
 
 
-def count_types(named: Iterable[str | None], types: Sequence[str]) -> Differential:
-    """The differential of cells by their types, None for the untyped."""
+def count_types(
+    named: Iterable[str | None], types: Sequence[str], confirmed: Mapping[str, int] | None = None
+) -> Differential:
+    """The differential of cells by their types, None for the untyped; `confirmed`: how many cells
+    of each type a person named in the user's own stain."""
     count = Counter(named)
-    untyped, apart = count.pop(None, 0), count.pop(NUCLEATED_RED, 0)
+    untyped, red = count.pop(None, 0), count.pop(NUCLEATED_RED, 0)
     total = count.total()
     white = total + untyped
 
     def share(name: str) -> TypeShare:
         n = count[name]
-        return TypeShare(n, n / total if total else None, wilson(n, total))
+        of_typed = n / total if total else None
+        return TypeShare(n, of_typed, wilson(n, total), (confirmed or {}).get(name, 0))
 
+    knows_red = NUCLEATED_RED in types
     return Differential(
         typed=total,
         untyped=untyped,
-        immature=apart + sum(count[name] for name in types if name in IMMATURE),
+        immature=red + sum(count[name] for name in types if name in IMMATURE),
         types={name: share(name) for name in types if name != NUCLEATED_RED},
-        erythroblasts=Erythroblasts(apart, 100 * apart / white if white else None),
+        erythroblasts=Erythroblasts(red, 100 * red / white if white else None)
+        if knows_red
+        else None,
     )
 
 
-def rank_fields(asked: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The TELLING fields whose cells ask most to be looked at, most first: name, and how many of
-    its cells are untyped or immature. `asked`: that number by field."""
-    ranked = sorted((item for item in asked.items() if item[1]), key=lambda item: -item[1])
-    return ranked[:TELLING]
+def format_differential(found: Differential, first: Sequence[tuple[str, int]] = ()) -> str:
+    """A differential as a table for a person to read.
 
-
-def format_differential(found: Differential, look_at: Sequence[tuple[str, int]] = ()) -> str:
-    """A differential as a table for a person to read, and which fields to look at first."""
-    cells, apart = found.typed + found.untyped, found.erythroblasts
-    width = max(map(len, (*found.types, "no type sure enough"))) + 2
-    lines = [f"{'white cells by type':<{width}}{'count':>6}{'share':>9}   95 % interval"]
+    `first`: the fields to be looked at first, and how many cells are to be looked at in each.
+    """
+    untyped, nucleated = "no type sure enough", "nucleated red cells"
+    width = max(map(len, (*found.types, untyped, nucleated))) + 2
+    interval = "   95 % interval" if found.is_checked else ""
+    lines = [f"{'white cells by type':<{width}}{'count':>6}{'share':>9}{'confirmed':>11}{interval}"]
     for name, row in found.types.items():
         low, high = (100 * end for end in row.ci95)
         share = "-" if row.share is None else f"{100 * row.share:.1f} %"
-        lines.append(f"{name:<{width}}{row.count:>6}{share:>9}   {low:.1f} to {high:.1f} %")
+        interval = f"   {low:.1f} to {high:.1f} %" if found.is_checked else ""
+        lines.append(f"{name:<{width}}{row.count:>6}{share:>9}{row.confirmed:>11}{interval}")
     if found.untyped:
-        lines.append(f"{'no type sure enough':<{width}}{found.untyped:>6}   of {cells}")
-    if apart.count:
-        rate = "-" if apart.per_100_white is None else f"{apart.per_100_white:.1f}"
-        lines.append(f"{'Erythroblast':<{width}}{apart.count:>6}   {rate} per 100 white cells")
+        lines.append(f"{untyped:<{width}}{found.untyped:>6}   of {found.typed + found.untyped}")
+    if found.erythroblasts and found.erythroblasts.count:
+        per = found.erythroblasts.per_100_white
+        of = "" if per is None else f"   {per:.1f} per 100 white cells"
+        lines.append(f"{nucleated:<{width}}{found.erythroblasts.count:>6}{of}")
+    if not found.is_checked:
+        lines.append(
+            f"proposed, not checked in your stain: {found.confirmed} of {CHECKED} white cells "
+            "confirmed (correct types, and train on them)"
+        )
     if found.immature:
         lines.append(f"look at them: {found.immature} immature or nucleated red cells proposed")
-    if look_at:
-        named = ", ".join(f"{name} ({n})" for name, n in look_at)
-        lines.append(f"look first at the untyped and immature cells of: {named}")
+    if first:
+        lines.append("look first at: " + ", ".join(f"{name} ({n})" for name, n in first))
     return "\n".join(lines)
