@@ -5,6 +5,7 @@
     python3 predict.py cell.png --explain why.png        # and what in it spoke for the answer
     python3 predict.py --field field.jpg --output found  # every cell of a whole field, counted
     python3 predict.py --field FOLDER --pick 5           # the five fields to be labelled first
+    python3 predict.py --field FOLDER --watch            # and each new picture, until Ctrl-C
 
 An image is taken as one segment: a single cell cut out of a field, of any size and proportions. A
 folder stands for the images in it and in all folders below, by name. ``uncertain`` marks a picture
@@ -23,21 +24,24 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hematovision.answering.batch import Batch
 from hematovision.answering.count_table import AnswerPrinter, CountTable
 from hematovision.answering.counting import FieldCounter, HowToCount
 from hematovision.answering.field_run import FieldRun
-from hematovision.answering.given import list_images
+from hematovision.answering.given import Batch, list_images
 from hematovision.answering.segments import SegmentNamer, format_json, format_line
+from hematovision.answering.taken import Taken
+from hematovision.answering.watch import Watch
 from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
 from hematovision.program.console import UserError, command, option, parse_options, say, tell
-from hematovision.program.files import name_apart
+from hematovision.program.journal import digest_run
+from hematovision.program.marks import check_drawn
 from hematovision.program.records import write_record
 from hematovision.program.share import parse_share
+from hematovision.program.signals import Stopped
 from hematovision.program.surroundings import printable
 
 if TYPE_CHECKING:
@@ -49,7 +53,7 @@ FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
 @dataclass(frozen=True)
 class Options:
     images: Sequence[Path] = option(
-        (), "image files, or folders of them", nargs="+", metavar="IMAGE"
+        (), "image files, or folders of them", nargs="*", metavar="IMAGE"
     )
     model: Path | None = option(None, "folder of a model (default: model/, else the bundled one)")
     json: bool = option(False, "print one JSON object per line")
@@ -59,8 +63,8 @@ class Options:
     field: bool = option(False, "find, name and count the cells of whole fields")
     output: Path | None = option(
         None,
-        "with --field: folder for the fields with boxes drawn, cells.csv and, of several, "
-        "summary.csv and sizes.png",
+        "with --field: folder for the fields with boxes drawn, cells.csv, differential.csv and, of "
+        "several, summary.csv and sizes.png",
         metavar="DIR",
     )
     min_probability: float | None = option(
@@ -77,6 +81,17 @@ class Options:
         high=5000,
         metavar="PX",
     )
+    border: Literal["all", "half", "whole"] = option(
+        "all",
+        "with --field: which of the cells that the border cuts are counted; half: at the left and "
+        "the top, not at the right and the bottom",
+    )
+    overlap: bool = option(
+        False, "with --field: where a field shows a part of one before, count its cells once"
+    )
+    csv: Literal["plain", "excel"] = option(
+        "plain", "with --output: how tables are written; excel: semicolons and decimal commas"
+    )
     annotations: Literal["voc", "coco", "yolo"] | None = option(
         None, "with --output: also write what was found as a dataset: voc, coco or yolo"
     )
@@ -85,6 +100,12 @@ class Options:
     )
     shard: str | None = option(
         None, "of all images only this machine's share, as 3/64", metavar="K/N"
+    )
+    gather: Path | None = option(
+        None, "join the tables of all shares in this folder, and no more", metavar="DIR"
+    )
+    watch: bool = option(
+        False, "with --field: go on with each new picture in the folders, until Ctrl-C"
     )
     pick: int | None = option(
         None,
@@ -133,39 +154,64 @@ def name_segments(
 
 def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
-    how = HowToCount(options.min_probability, options.cell_size)
+    how = HowToCount(options.min_probability, options.cell_size, options.border)
     counter = FieldCounter.load(folder, how, options.workers)
     mine = list_share(options, images)
     printer = None
     if not options.pick:  # whose stdout names the fields
         table = CountTable(counter.labels, mine)
-        printer = AnswerPrinter(options.json, table, counter.types, bool(options.output))
-    run = FieldRun(counter, printer, plan_output(options, folder, counter))
-    done = run.take_up(mine) if options.resume else 0
-    first = parse_share(options.shard).cut(len(images)).start if options.shard else 0
-    names = itertools.islice(name_apart(images), first + done, None)
-    run.count(mine[done:], names, notices, len(mine) == 1)
+        printer = AnswerPrinter(options.json, table, counter, bool(options.output))
+    output = plan_output(options, images, folder, counter)
+    run = FieldRun(counter, printer, output, Taken(counter) if options.overlap else None)
+    if options.shard:
+        run.pass_by(images[: parse_share(options.shard).cut(len(images)).start])
+    left = run.take_up(mine, options.watch) if options.resume else mine
+    if options.watch:
+        watch_folders(options, run, left, notices)
+    run.count(left, notices, len(mine) == 1)
     run.finish()
     return run.failed
 
 
-def plan_output(options: Options, folder: Path, counter: FieldCounter) -> Output | None:
+def watch_folders(
+    options: Options, run: FieldRun, images: Sequence[Path], notices: list[str]
+) -> None:
+    """Count what is there, then each new picture, until a signal: then what was counted is written,
+    and the signal takes its course."""
+    watch = Watch(options.images)
+    watch.know(run.given)
+    try:
+        for group in itertools.chain([watch.take(images)], watch.follow()):
+            run.count(group, notices, alone=False)
+    except Stopped:
+        run.finish()
+        raise
+
+
+def plan_output(
+    options: Options, images: Sequence[Path], folder: Path, counter: FieldCounter
+) -> Output | None:
     """What is to be left in a folder, where one is named."""
     if not options.output:
         return None
     from hematovision.answering.output_folder import Output
 
-    asked = ("min_probability", "cell_size", "annotations", "show_probability")
+    asked = (
+        "min_probability", "cell_size", "border", "overlap", "annotations", "show_probability",
+    )  # fmt: skip
     model = write_record(read_card(folder))
     return Output(
         options.output,
         counter.labels,
         counter.types,
         {name: getattr(options, name) for name in asked} | {"model": model},
+        dict(counter.confirmed),
         options.show_probability,
         options.annotations,
+        options.csv,
         options.resume,
         parse_share(options.shard) if options.shard else None,
+        digest_run({"images": [path.name for path in images]}),
     )
 
 
@@ -193,42 +239,73 @@ def pick_images(
 # --- the command line -----------------------------------------------------------------------------
 
 
+WANTS = (  # an option, another that it is nothing without, and why
+    ("output", "field", "a segment has no cells to be drawn"),
+    ("min_probability", "field", "a segment has no cells to be listed"),
+    ("cell_size", "field", "a segment is one cell, of any size"),
+    ("overlap", "field", "a segment overlaps none"),
+    ("watch", "field", "it answers fields as they are taken"),
+    ("pick", "field", "it picks whole fields to be labelled"),
+    ("show_probability", "output", "where fields are drawn"),
+    ("resume", "output", "where the answers are kept"),
+    ("annotations", "output", "where the dataset is written"),
+)
+CONTRADICT = (  # two options, and what to do
+    ("explain", "field", "--explain wants a segment"),
+    ("pick", "shard", "--pick looks at all fields at once"),
+    ("pick", "resume", "--pick looks at all fields at once"),
+    ("pick", "watch", "--pick looks at all fields at once"),
+    ("pick", "json", "--pick names files, a line each"),
+    ("pick", "explain", "--pick names files, a line each"),
+    ("overlap", "shard", "fields overlap those of other shares"),
+    ("overlap", "pick", "fields are picked one by one"),
+    ("watch", "shard", "nobody knows yet how many fields there will be"),
+)
+
+
+def name_option(name: str) -> str:
+    wants_folder = " DIR" if name == "output" else ""
+    return f"--{name.replace('_', '-')}{wants_folder}"
+
+
 def check_options(options: Options, images: Sequence[Path]) -> None:
     """Refuse values that no later step could use."""
-    if not options.field and (options.output or options.min_probability is not None):
-        raise UserError("--output and --min-probability want --field: a segment has no cells")
-    if not options.field and options.cell_size is not None:
-        raise UserError("--cell-size wants --field: a segment is one cell, of any size")
-    if options.field and options.explain:
-        raise UserError("--explain wants a segment, not --field")
-    if options.show_probability and not options.output:
-        raise UserError("--show-probability wants --output DIR, where fields are drawn")
-    if options.resume and not options.output:
-        raise UserError("--resume wants --field --output DIR, where the answers are kept")
-    if options.pick and not options.field:
-        raise UserError("--pick wants --field: it picks whole fields to be labelled")
-    if options.pick and (options.shard or options.resume):
-        raise UserError("--pick looks at all fields at once; leave --shard and --resume out")
-    if options.pick and (options.json or options.explain):
-        raise UserError("--pick names files, a line each; leave --json and --explain out")
-    if options.annotations and not options.output:
-        raise UserError("--annotations wants --field --output DIR, where the dataset is written")
+    given = {f.name for f in fields(Options) if getattr(options, f.name) not in (None, False, ())}
+    for name, wanted, why in WANTS:
+        if name in given and wanted not in given:
+            raise UserError(f"{name_option(name)} wants {name_option(wanted)}: {why}")
+    for name, other, why in CONTRADICT:
+        if name in given and other in given:
+            raise UserError(f"{name_option(name)} and {name_option(other)}: {why}; leave one out")
+    if options.border != "all" and not options.field:
+        raise UserError("--border wants --field: a segment is one cell")
+    if options.csv != "plain" and not options.output:
+        raise UserError("--csv wants --output DIR, where tables are written")
     if options.output and options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output}: is a file; name a folder")
-    if options.explain and options.explain.suffix.lower() != ".png":
-        raise UserError(f"--explain {options.explain}: not a picture's name; try why.png")
-    if options.explain and len(images) != 1:
-        raise UserError(f"--explain {options.explain}: wants one image, not {len(images)}")
+    if options.explain:
+        check_explain(options.explain, images)
+
+
+def check_explain(target: Path, images: Sequence[Path]) -> None:
+    """Refuse what an explanation can't be written to, or would write over."""
+    if target.suffix.lower() != ".png":
+        raise UserError(f"--explain {target}: not a picture's name; try why.png")
+    if len(images) != 1:
+        raise UserError(f"--explain {target}: wants one image, not {len(images)}")
+    check_drawn(target)
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    images, notices = list_images(options.images)
+    if options.gather:
+        return gather_shares(options, options.gather)
+    images, notices = list_images(options.images, may_be_empty=options.watch)
     check_options(options, images)
-    total = len(images)
     folder, chosen = choose_model(options.model)
     notices += filter(None, [chosen, warn_of_demonstration(read_card(folder))])
+    total = len(images)
     if options.pick:
         images, failed = pick_images(options, images, folder, notices)
         if options.output and images:
@@ -240,6 +317,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         say(f"warning: {failed} of {total} images could not be read")
     return 1 if failed else 0
+
+
+def gather_shares(options: Options, folder: Path) -> int:
+    """Join the tables of the shares in a folder."""
+    from hematovision.answering.gather import gather
+
+    if options.images or options.field:
+        raise UserError("--gather DIR joins tables that are there; leave images and --field out")
+    print(printable(gather(folder)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -63,8 +63,7 @@ def list_types(found: Differential) -> Iterator[dict[str, Any]]:
             told |= {"ci95_low": round_to(low, 4), "ci95_high": round_to(high, 4)}
         yield told
     yield {"type": "untyped", "count": found.untyped}
-    if found.erythroblasts:
-        yield {"type": "erythroblasts", "count": found.erythroblasts.count}
+    yield {"type": "erythroblasts", "count": found.erythroblasts.count}
 
 
 class Totals:

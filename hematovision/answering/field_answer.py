@@ -7,10 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from hematovision.cells.cells import Cells
-from hematovision.networks.detector import Detector
 from hematovision.networks.differential import Differential, Typed
 
 

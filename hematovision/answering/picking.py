@@ -57,8 +57,8 @@ def describe_candidate(
 
 def look_at(detector: Detector, image: np.ndarray, cell_px: float | None) -> Candidate:
     """What a field (h, w, 3) uint8 shows of itself to a model; `cell_px` where it is known."""
-    cells, scale = detector.search(image, FROM, cell_px)
-    return describe_candidate(image, cells, detector.thresholds, scale.cell_px)
+    found = detector.search(image, FROM, cell_px)
+    return describe_candidate(image, found.cells, detector.thresholds, found.scale.cell_px)
 
 
 def pick_fields(candidates: Sequence[Candidate], count: int) -> list[tuple[int, str]]:

@@ -2,7 +2,8 @@
 
 The field network finds the cells, the network for crops names the type: where it answers with a
 kind of what was found ("Neutrophil" of a "WBC"), that is the cell's type; where no kind is likely
-enough (the card's `kind_threshold`), the cell is left untyped.
+enough (the card's `kind_threshold`), the cell is left untyped. Erythroblasts are found as white
+cells are, and counted apart from them: for each hundred of them, as laboratories do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hematovision.networks.card import PRETRAINED, Card, read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.program.console import UserError
 
+TELLING = 5  # fields that are named to be looked at first
 NORMAL_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 # White cells of the user's own stain, typed by hand, from which shares are more than proposed: the
 # number that a differential is counted to.
@@ -54,7 +56,7 @@ class Erythroblasts:
     """Nucleated red cells, which are counted apart from the white ones that they look like."""
 
     count: int
-    per_100_white: float | None
+    per_100_white: float | None  # for each hundred white cells, typed or not; None without any
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Differential:
     untyped: int
     immature: int  # with the erythroblasts
     types: dict[str, TypeShare]
-    erythroblasts: Erythroblasts | None = None  # where the model knows them
+    erythroblasts: Erythroblasts
 
     @property
     def confirmed(self) -> int:
@@ -79,10 +81,7 @@ class Differential:
 
     def describe(self) -> dict[str, Any]:
         """As the JSON of predict.py promises."""
-        told = asdict(self) | {"checked": self.is_checked}
-        if self.erythroblasts is None:
-            del told["erythroblasts"]
-        return told
+        return asdict(self) | {"checked": self.is_checked}
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Differential:
@@ -93,8 +92,8 @@ class Differential:
             )
             for name, row in told["types"].items()
         }
-        red = told.get("erythroblasts")
-        erythroblasts = Erythroblasts(red["count"], red["per_100_white"]) if red else None
+        red = told["erythroblasts"]
+        erythroblasts = Erythroblasts(red["count"], red["per_100_white"])
         return cls(told["typed"], told["untyped"], told["immature"], types, erythroblasts)
 
 
@@ -169,25 +168,29 @@ def count_types(
         of_typed = n / total if total else None
         return TypeShare(n, of_typed, wilson(n, total), (confirmed or {}).get(name, 0))
 
-    knows_red = NUCLEATED_RED in types
     return Differential(
         typed=total,
         untyped=untyped,
         immature=red + sum(count[name] for name in types if name in IMMATURE),
         types={name: share(name) for name in types if name != NUCLEATED_RED},
-        erythroblasts=Erythroblasts(red, 100 * red / white if white else None)
-        if knows_red
-        else None,
+        erythroblasts=Erythroblasts(red, 100 * red / white if white else None),
     )
 
 
-def format_differential(found: Differential, first: Sequence[tuple[str, int]] = ()) -> str:
-    """A differential as a table for a person to read.
+def rank_fields(asked: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The TELLING fields whose cells ask most to be looked at, most first: name, and how many of
+    its cells are untyped or immature. `asked`: that number by field."""
+    ranked = sorted((item for item in asked.items() if item[1]), key=lambda item: -item[1])
+    return ranked[:TELLING]
 
-    `first`: the fields to be looked at first, and how many cells are to be looked at in each.
+
+def format_differential(found: Differential, look_at: Sequence[tuple[str, int]] = ()) -> str:
+    """A differential as a table for a person to read, and which fields to look at first.
+
+    Until the types are checked no interval is printed, which would speak of few cells alone.
     """
-    untyped, nucleated = "no type sure enough", "nucleated red cells"
-    width = max(map(len, (*found.types, untyped, nucleated))) + 2
+    apart, untyped = found.erythroblasts, "no type sure enough"
+    width = max(map(len, (*found.types, untyped))) + 2
     interval = "   95 % interval" if found.is_checked else ""
     lines = [f"{'white cells by type':<{width}}{'count':>6}{'share':>9}{'confirmed':>11}{interval}"]
     for name, row in found.types.items():
@@ -197,17 +200,17 @@ def format_differential(found: Differential, first: Sequence[tuple[str, int]] = 
         lines.append(f"{name:<{width}}{row.count:>6}{share:>9}{row.confirmed:>11}{interval}")
     if found.untyped:
         lines.append(f"{untyped:<{width}}{found.untyped:>6}   of {found.typed + found.untyped}")
-    if found.erythroblasts and found.erythroblasts.count:
-        per = found.erythroblasts.per_100_white
-        of = "" if per is None else f"   {per:.1f} per 100 white cells"
-        lines.append(f"{nucleated:<{width}}{found.erythroblasts.count:>6}{of}")
+    if apart.count:
+        rate = "-" if apart.per_100_white is None else f"{apart.per_100_white:.1f}"
+        lines.append(f"{NUCLEATED_RED:<{width}}{apart.count:>6}   {rate} per 100 white cells")
     if not found.is_checked:
         lines.append(
             f"proposed, not checked in your stain: {found.confirmed} of {CHECKED} white cells "
-            "confirmed (correct types, and train on them)"
+            "confirmed (correct their types, and train on them)"
         )
     if found.immature:
         lines.append(f"look at them: {found.immature} immature or nucleated red cells proposed")
-    if first:
-        lines.append("look first at: " + ", ".join(f"{name} ({n})" for name, n in first))
+    if look_at:
+        named = ", ".join(f"{name} ({n})" for name, n in look_at)
+        lines.append(f"look first at the untyped and immature cells of: {named}")
     return "\n".join(lines)

@@ -113,15 +113,12 @@ def read_file(path: Path, kind: str) -> bytes:
     return data
 
 
-def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The image files of a folder and all below, by name; and how many others of which suffix.
+def list_files(folder: Path) -> Iterator[Path]:
+    """The files of a folder and all below.
 
-    What we drew ourselves is none of them, and counted as such. What is hidden, a Mac's side files
-    (``._x``, ``__MACOSX``) and folders met twice are passed over without a word; so are folders
-    that can't be entered.
+    What is hidden, a Mac's side files (``._x``, ``__MACOSX``) and folders met twice are passed over
+    without a word; so are folders that can't be entered.
     """
-    images: list[Path] = []
-    others: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()
     for top, folders, names in os.walk(folder, followlinks=True):
         here = os.stat(top)
@@ -131,16 +128,26 @@ def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
         seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(n for n in folders if not n.startswith((".", "__MACOSX")))
         for name in names:
-            path = Path(top, name)
-            if name.startswith(".") or name.lower() in LITTER:
-                continue
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                if is_drawn(path):
-                    others[DRAWN] += 1
-                else:
-                    images.append(path)
+            if not name.startswith(".") and name.lower() not in LITTER:
+                yield Path(top, name)
+
+
+def survey(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The image files of a folder and all below, by name; and how many others of which suffix.
+
+    What we drew ourselves is none of them, and counted as such. Passed over is what `list_files`
+    leaves out.
+    """
+    images: list[Path] = []
+    others: Counter[str] = Counter()
+    for path in list_files(folder):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            if is_drawn(path):
+                others[DRAWN] += 1
             else:
-                others[path.suffix.lower() or "no suffix"] += 1
+                images.append(path)
+        else:
+            others[path.suffix.lower() or "no suffix"] += 1
     return sorted(images), others
 
 
@@ -160,12 +167,12 @@ def stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def name_apart(paths: Iterable[Path]) -> Iterator[str]:
-    """For each file a name, without its ending, that no other has, whatever the case, and to which
-    something may be added."""
-    taken: set[str] = set()
+def name_apart(paths: Iterable[Path], reserved: Iterable[str] = ()) -> Iterator[str]:
+    """For each file a name, without its ending, that no other has, whatever the case, that isn't
+    `reserved` or hidden, and to which something may be added."""
+    taken = {name.casefold() for name in reserved}
     for path in paths:
-        stem = path.stem
+        stem = f"_{path.stem[1:]}" if path.stem.startswith(".") else path.stem
         while len(os.fsencode(stem)) > LONGEST_STEM:
             stem = stem[:-1]
         name, number = stem, 1

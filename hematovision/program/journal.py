@@ -12,6 +12,7 @@ before it, so that an answer that somebody changed, moved or took out isn't take
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -121,6 +122,15 @@ class Journal:
                         yield entry
         except BAD as error:
             raise UserError(f"{self.path}: can't be read ({error}); run without --resume") from None
+
+    def list_images(self) -> list[Path]:
+        """The images of all entries that can be read, in order."""
+        images = []
+        with contextlib.suppress(*BAD), open_regular(self.path, "journal") as file:
+            file.readline()
+            while line := file.readline(LONGEST):
+                images.append(Path(json.loads(line)["image"]))
+        return images
 
     def clear(self) -> None:
         """What came of it stands: it can go."""

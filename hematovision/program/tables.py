@@ -8,15 +8,15 @@ import csv
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
 from hematovision.program.files import written_whole
-from hematovision.program.marks import Left
 
+Written = Callable[[Path], contextlib.AbstractContextManager[Path]]
 # What a spreadsheet takes for a formula, unless it is a number ("CSV injection", OWASP).
 GUARDED = "=+-@\t\r"
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -82,22 +82,20 @@ class Table:
 
 @contextlib.contextmanager
 def csv_table(
-    path: Path, columns: Iterable[str], style: Style = PLAIN, left: Left | None = None
+    path: Path, columns: Iterable[str], style: Style = PLAIN, written: Written = written_whole
 ) -> Iterator[Table]:
     """A table to fill row by row, written whole or not at all; its header stands already.
 
-    UTF-8, which begins with a byte order mark where a character isn't ASCII. `left`: where it is
-    noted that we leave it.
+    UTF-8, which begins with a byte order mark where a character isn't ASCII. `written`:
+    how a file comes to stand whole (`written_whole`, or `Left.written` where it is noted too).
     """
-    with written_whole(path) as temporary:
+    with written(path) as temporary:
         # A name that is no UTF-8 stands there as \udce4, and the table stays UTF-8.
         with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             table = Table(file, list(columns), style)
             yield table
         if style.bom or not table.is_ascii:
             put_first(codecs.BOM_UTF8, temporary)
-        if left:
-            left.note(path, temporary)
 
 
 def put_first(mark: bytes, path: Path) -> None:

@@ -18,6 +18,7 @@ from hematovision.networks.differential import (
     count_types,
     format_differential,
     list_types,
+    rank_fields,
     type_cells,
     wilson,
 )
@@ -97,19 +98,18 @@ def test_shares_are_of_the_typed_white_cells_and_erythroblasts_stand_apart() -> 
     assert (found.typed, found.untyped, found.immature) == (3, 1, 1)
     assert found.types["Neutrophil"].share == pytest.approx(2 / 3)
     assert "Erythroblast" not in found.types
-    assert found.erythroblasts is not None
     assert (found.erythroblasts.count, found.erythroblasts.per_100_white) == (1, 25)
     assert Differential.read(json.loads(json.dumps(found.describe()))) == found
     shown = format_differential(found, [("a.jpg", 2)])
     assert "66.7 %" in shown and "of 4" in shown and "25.0 per 100" in shown
-    assert "1 immature" in shown and shown.endswith("look first at: a.jpg (2)")
+    assert "1 immature" in shown and shown.endswith("cells of: a.jpg (2)")
 
 
 def test_without_a_white_cell_there_is_no_share() -> None:
     nothing = count_types([None], ["Neutrophil"])
-    assert nothing.types["Neutrophil"].share is None and nothing.erythroblasts is None
+    assert nothing.types["Neutrophil"].share is None
+    assert nothing.erythroblasts.per_100_white is None
     assert "immature" not in format_differential(nothing)
-    assert "erythroblasts" not in nothing.describe()
 
 
 def test_types_are_proposed_until_a_hundred_cells_of_the_stain_are_confirmed() -> None:
@@ -129,3 +129,24 @@ def test_what_the_bundled_model_learnt_from_is_nobodys_own() -> None:
     counts = {"train": {"Neutrophil": 60, "RBC": 9}, "test": {"Neutrophil": 20, "Lymphocyte": 5}}
     own = dataclasses.replace(card, seal="another", counts=counts)
     assert count_confirmed(own, TYPES) == {"Erythroblast": 0, "Lymphocyte": 5, "Neutrophil": 80}
+
+
+def test_erythroblasts_are_counted_for_each_hundred_white_cells() -> None:
+    named = ["Neutrophil"] * 30 + [None] * 10 + ["Erythroblast"] * 6
+    found = count_types(named, ["Erythroblast", "Neutrophil"])
+    assert found.erythroblasts.count == 6
+    assert found.erythroblasts.per_100_white == pytest.approx(15)
+    assert "Erythroblast" not in found.types
+    assert "15.0 per 100 white cells" in format_differential(found)
+    alone = count_types(["Erythroblast"], ["Erythroblast", "Neutrophil"])
+    assert alone.erythroblasts.per_100_white is None
+    assert "- per 100 white cells" in format_differential(alone)
+
+
+def test_fields_with_most_cells_to_look_at_come_first() -> None:
+    asked = {f"{n}.png": n % 7 for n in range(14)}
+    ranked = rank_fields(asked)
+    assert ranked == [("6.png", 6), ("13.png", 6), ("5.png", 5), ("12.png", 5), ("4.png", 4)]
+    found = count_types([None, "Neutrophil"], ["Neutrophil"])
+    assert "of: 6.png (6), 13.png (6)" in format_differential(found, ranked[:2])
+    assert "look first" not in format_differential(found, rank_fields({"a.png": 0}))
