@@ -122,8 +122,10 @@ def warn_of_demonstration(card: Card) -> str:
 
 
 def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Path, str]:
-    """The folder given, else `trained` where it holds a model, else the bundled one; and a
-    notice."""
+    """The folder given, or that of the file given, else `trained` where it holds a model, else the
+    bundled one; and a notice."""
+    if folder is not None and folder.is_file() and folder.name.startswith(NAME):
+        return folder.parent, f"using the model that the file belongs to: {folder.parent}"
     if folder is not None:
         return folder, ""
     if (trained / f"{NAME}.json").is_file():

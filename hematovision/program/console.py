@@ -64,6 +64,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message} (see --help)")
 
 
+def parse_path(text: str) -> Path:
+    """A file or folder that an option names; an empty name would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; name a file or a folder")
+    return Path(text)
+
+
 def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> Any:
     """Fill the dataclass `cls` from the command line; each field is an option of that name."""
     parser = Parser(
@@ -81,7 +88,7 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
         if f.default not in (None, dataclasses.MISSING, False, ()):
             text += f" (default: {f.default})"
         if "nargs" in extra:
-            parser.add_argument(f.name, type=Path, help=text, **extra)
+            parser.add_argument(f.name, type=parse_path, help=text, **extra)
             continue
         if typing.get_origin(kind) is tuple:  # given once or several times, one value or several
             kind = typing.get_args(kind)[0]
@@ -92,7 +99,8 @@ def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> An
         elif typing.get_origin(kind) is Literal:
             extra["choices"] = typing.get_args(kind)
         else:
-            extra.update(type=kind, metavar=extra.get("metavar", kind.__name__.upper()))
+            read = parse_path if kind is Path else kind
+            extra.update(type=read, metavar=extra.get("metavar", kind.__name__.upper()))
         default = None if f.name in several else f.default
         parser.add_argument("--" + f.name.replace("_", "-"), default=default, help=text, **extra)
     values = vars(parser.parse_args(argv))

@@ -108,7 +108,7 @@ def test_shares_are_of_the_typed_white_cells_and_erythroblasts_stand_apart() -> 
 def test_without_a_white_cell_there_is_no_share() -> None:
     nothing = count_types([None], ["Neutrophil"])
     assert nothing.types["Neutrophil"].share is None
-    assert nothing.erythroblasts.per_100_white is None
+    assert nothing.erythroblasts.count == 0
     assert "immature" not in format_differential(nothing)
 
 
