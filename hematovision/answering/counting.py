@@ -100,7 +100,8 @@ class FieldCounter:
             FoundCell(self.labels[k], float(p), tuple(box), *rest)
             for k, p, box, *rest in zip(cells.label, cells.probability, *columns, strict=True)
         )
-        answer = FieldAnswer(str(path), width, height, {}, of_field)
+        doubts = tuple(doubt.words for doubt in found.doubts)
+        answer = FieldAnswer(str(path), width, height, {}, of_field, doubts=doubts)
         return CountedField(path, image, cells, self.sum_up(answer))
 
     def sum_up(self, answer: FieldAnswer) -> FieldAnswer:
@@ -114,6 +115,8 @@ class FieldCounter:
 
 def tell_doubts(path: Path, found: Found) -> None:
     """Say where a field's counts may be wrong, and where the size of its cells makes them so."""
+    for doubt in found.doubts:
+        say(f"warning: {path}: {doubt.words}")
     scale = found.scale
     if not scale.certain:
         say(
