@@ -11,15 +11,20 @@ not independent.
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Python's own way to this folder is left out by PYTHONSAFEPATH.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# isort: split
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import csv
 import dataclasses
 import io
-import os
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +51,9 @@ from hematovision.evaluation.types import measure_types
 from hematovision.networks.card import Card, choose_model, list_versions
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.seen import find_seen_fields, find_seen_twins
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
 from hematovision.program.files import check_writable, read_file
+from hematovision.program.options import option, parse_options, worker_option
 
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
 OF_SPLIT = ("split", "fields", "counts", "left_out")  # what metrics.json tells of the archive
@@ -66,10 +72,10 @@ class Options:
     )
     compare: Path | None = option(None, "folder of a second model to put beside the first")
     resamples: int = option(
-        1000, "bootstrap resamples of the fields, for the intervals (0: none)", low=0
+        1000, "bootstrap resamples of the fields, for the intervals (0: none)", low=0, high=10_000
     )
     seed: int = option(42, "seed of the bootstrap and of the choice of heat maps", low=0)
-    workers: int = option(os.cpu_count() or 1, "crops classified side by side", low=1)
+    workers: int = worker_option("crops classified side by side")
 
 
 def count_seen(archive: Archive, card: Card, name: Path) -> int:

@@ -17,12 +17,17 @@ Ends with status 1 where some of several images could not be read.
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Python's own way to this folder is left out by PYTHONSAFEPATH.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# isort: split
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
 import itertools
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -36,9 +41,10 @@ from hematovision.answering.segments import SegmentNamer, format_json, format_li
 from hematovision.answering.taken import Taken
 from hematovision.answering.watch import Watch
 from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
-from hematovision.program.console import UserError, command, option, parse_options, say, tell
+from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.journal import digest_run
 from hematovision.program.marks import check_drawn
+from hematovision.program.options import option, parse_options, worker_option
 from hematovision.program.records import write_record
 from hematovision.program.share import parse_share
 from hematovision.program.signals import Stopped
@@ -115,9 +121,7 @@ class Options:
         metavar="N",
     )
     show_probability: bool = option(False, "with --output: write each cell's probability beside it")
-    workers: int = option(
-        os.cpu_count() or 1, "images looked at side by side; threads for a field", low=1
-    )
+    workers: int = worker_option("images looked at side by side; threads for a field")
 
 
 def list_share(options: Options, images: Sequence[Path]) -> Sequence[Path]:

@@ -15,11 +15,16 @@ segments of one field stand on both sides. Read the archive with
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Python's own way to this folder is left out by PYTHONSAFEPATH.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# isort: split
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -54,6 +59,7 @@ from hematovision.preparing.classes import check_classes, count_classes, encode_
 from hematovision.preparing.description import (
     Whole,
     describe,
+    digest_annotations,
     digest_fields,
     list_complete,
     summarise,
@@ -62,8 +68,9 @@ from hematovision.preparing.named_cells import cut_to_named_cells
 from hematovision.preparing.preview import draw_preview
 from hematovision.preparing.splits import assign_splits, deal_parts, group_twins
 from hematovision.preparing.writing import write_archive
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
 from hematovision.program.files import HERE, IMAGE_SUFFIXES
+from hematovision.program.options import option, parse_options, worker_option
 from hematovision.program.share import Share, list_shares
 
 
@@ -105,7 +112,7 @@ class Options:
     check: bool = option(False, "write no archive, but a page of what is to be mended, check.html")
     background: float = option(0.25, "cell-free patches to add, per annotated box", low=0, high=10)
     seed: int = option(42, "seed of the random split and of the background patches", low=0)
-    workers: int = option(os.cpu_count() or 1, "threads that read fields", low=1)
+    workers: int = worker_option("threads that read fields")
     preview: Path | None = option(None, "also write a contact sheet of crops, a .png")
     shards: int | None = option(
         None, "write the archive in so many parts, OUTPUT-00001-of-0000N.npz", low=1, high=MOST
@@ -172,7 +179,9 @@ def write_part(
     arrays |= {f"y_{s}": encode_labels(classes, names[s]) for s in SPLITS}
     metadata = describe(whole, fields, named, classes, together)
     if share:
-        metadata = replace(metadata, part=list(share), left_out_here=here.of("left out"))
+        metadata = replace(
+            metadata, part=[share.number, share.count], left_out_here=here.of("left out")
+        )
     arrays["classes"] = np.array(classes, str)
     arrays["metadata"] = np.array(format_metadata(metadata))
     path = share.name(output) if share else output
@@ -242,6 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = Whole(
         task, options.image_size, options.seed, options.background, reading.ways,
         list_complete(reading.fields), is_drawn(reading.fields), digest_fields(reading.fields),
+        digest_annotations(reading.fields),
     )  # fmt: skip
     output = options.output or place(ARCHIVE.name, whole.demonstration)
     files, metadata = write_all(reading, output, whole, shares, options)

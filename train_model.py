@@ -17,10 +17,16 @@ threshold and the calibration see the validation split only; the test split is n
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Python's own way to this folder is left out by PYTHONSAFEPATH.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# isort: split
 import hematovision.program.signals  # noqa: F401  first: from here on a signal ends in one line
 
 # isort: split
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +40,10 @@ from hematovision.archive.loading import load_archive
 from hematovision.archive.parts import choose_archive, place
 from hematovision.networks.card import NAME, Card, list_versions, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
 from hematovision.program.figures import plot_history, save_figure
 from hematovision.program.files import check_writable, write_bytes
+from hematovision.program.options import option, parse_options
 from hematovision.program.tables import write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint

@@ -28,10 +28,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hematovision.archive.loading import SPLITS, load_archive
+from hematovision.archive.loading import load_archive
+from hematovision.archive.metadata import SPLITS
 from hematovision.cells.cells import overlap
-from hematovision.program.console import UserError, command, option, parse_options
+from hematovision.program.console import UserError, command
 from hematovision.program.files import HERE, write_bytes, write_text
+from hematovision.program.options import option, parse_options
 
 LABELLED = HERE / "data" / "labelled_by_eye.csv"
 SIDES = ("xmin", "ymin", "xmax", "ymax")

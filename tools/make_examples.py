@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hematovision.annotations.reading import read_annotations
 from hematovision.pictures.images import read_image, write_image
-from hematovision.program.console import command, option, parse_options
+from hematovision.program.console import command
 from hematovision.program.files import HERE
+from hematovision.program.options import option, parse_options
 
 FIELD = "BloodImage_00249"
 # Which box of which field, counted from 0: typical cells, and whole.

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hematovision.networks.card import NAME, PRETRAINED, FieldCard, read_card, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.program.console import UserError, command, option, parse_options
+from hematovision.program.console import UserError, command
 from hematovision.program.files import written_whole
+from hematovision.program.options import option, parse_options
 from hematovision.training.crops.rehearsal import FILE as REHEARSAL
 
 

@@ -13,11 +13,10 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.schema import read_header
 from hematovision.program.console import UserError
 
 AT_ONCE = 64  # rows that are read together by who goes through all of them
@@ -160,6 +159,18 @@ class AbsentArray(StoredArray):
         return AbsentArray((count, *self.shape[1:]), self.dtype)
 
 
+def read_header(array: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type of an array in NumPy's format."""
+    version = np.lib.format.read_magic(array)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"{name} is of another version of NumPy's format")
+    return read(array, max_header_size=10_000)
+
+
 def store_member(
     archive: np.lib.npyio.NpzFile, key: str, store: Callable[[Member], StoredArray]
 ) -> StoredArray:
@@ -168,7 +179,7 @@ def store_member(
     `store` is given its shape, its type, and its rows some at a time. KeyError where there is no
     `key`, ValueError where it is in another order than C's or ends too early.
     """
-    if key not in archive.files:
+    if key not in archive.files or archive.zip is None:
         raise KeyError(f"{key} is not a file in the archive")
     with archive.zip.open(f"{key}.npy") as member:
         shape, fortran, kind = read_header(member, key)

@@ -34,7 +34,9 @@ def join_archives(path: Path, parts: Sequence[Archive]) -> Archive:
 def find_own(fields: FieldSplit, share: Share) -> np.ndarray:
     """Which fields (f,) bool are a worker's own: those of the parts that it has read, or, where it
     has read all, every so many-th. UserError where there are none."""
-    own = fields.file.holds(fields.start)
+    own = np.ones(len(fields.name), bool)
+    if isinstance(fields.file, StoredArray):
+        own = fields.file.holds(fields.start)
     if own.all():
         own = np.arange(len(fields.name)) % share.count == share.number - 1
     if not own.any():

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +23,12 @@ from hematovision.archive.joining import join_archives
 from hematovision.archive.metadata import parse_metadata
 from hematovision.archive.parts import find_parts
 from hematovision.archive.schema import (
+    BROKEN,
     check_crops,
     check_fields,
     check_members,
     check_names,
+    check_names_told,
     check_pixels,
     check_split,
 )
@@ -39,17 +40,6 @@ from hematovision.program.marks import digest_file
 from hematovision.program.share import Share
 
 FIELD_KEYS = ("field", "field_end", "field_box", "field_label", "field_index")
-BAD = (
-    OSError,
-    ValueError,
-    TypeError,
-    EOFError,
-    AttributeError,
-    MemoryError,
-    RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what a broken .npz raises
 
 
 def load_archive(path: Path, wanted: Sequence[str], share: Share | None = None) -> Archive:
@@ -62,11 +52,13 @@ def load_archive(path: Path, wanted: Sequence[str], share: Share | None = None) 
     files = find_parts(path) or [path]
     if len(files) == 1:
         return load_part(files[0], wanted)
-    all_of_them = share is None or len(files) < share.count
-    return join_archives(path, [
-        load_part(file, wanted, all_of_them or k % share.count == share.number - 1, alone=False)
-        for k, file in enumerate(files)
-    ])  # fmt: skip
+    held = [True] * len(files)
+    if share and len(files) >= share.count:
+        held = [k % share.count == share.number - 1 for k in range(len(files))]
+    parts = [
+        load_part(file, wanted, mine, alone=False) for file, mine in zip(files, held, strict=True)
+    ]
+    return join_archives(path, parts)
 
 
 def load_part(path: Path, wanted: Sequence[str], train: bool = True, alone: bool = True) -> Archive:
@@ -100,9 +92,10 @@ def load_part(path: Path, wanted: Sequence[str], train: bool = True, alone: bool
                 held = train or name != "train"
                 splits[name] = read_crops(archive, name, metadata.image_size, len(classes), held)
                 fields[name] = read_fields(archive, name, held)
+                check_names_told(name, splits[name].source, fields[name].name, metadata)
     except KeyError as error:
         raise UserError(f"{path}: it holds no {error}; {hint}") from None
-    except BAD as error:
+    except BROKEN as error:
         raise UserError(f"{path}: not a readable archive ({error}); {hint}") from None
     return Archive(splits, fields, classes, metadata, digest)
 
@@ -111,11 +104,11 @@ def read_crops(
     archive: np.lib.npyio.NpzFile, split: str, size: int, classes: int, held: bool
 ) -> Split:
     """The crops of a split, of so many `classes`; unless `held`, without their pixels."""
-    columns = [archive[f"{column}_{split}"] for column in ("y", "label", "source", "box")]
-    lab = read_lab(archive, f"lab_{split}", len(columns[0]))
+    y, label, source, box = (archive[f"{key}_{split}"] for key in ("y", "label", "source", "box"))
+    lab = read_lab(archive, f"lab_{split}", len(y))
     crops = store_crops(archive, f"X_{split}", size, held)
-    check_split(split, len(crops), columns, lab, classes)
-    return Split(crops, *columns, lab)
+    check_split(split, len(crops), [y, label, source, box], lab, classes)
+    return Split(crops, y, label, source, box, lab)
 
 
 def read_fields(archive: np.lib.npyio.NpzFile, split: str, held: bool) -> FieldSplit:
@@ -124,7 +117,7 @@ def read_fields(archive: np.lib.npyio.NpzFile, split: str, held: bool) -> FieldS
     file = store_files(archive, f"field_file_{split}", held)
     lab = read_lab(archive, f"field_lab_{split}", len(name))
     complete = read_complete(archive, split)
-    check_fields(split, [name, file, end, box, label, index], lab, complete)
+    check_fields(split, [name, end, box, label, index], file, lab, complete)
     return FieldSplit(name, file, end, box, label, index, lab, complete, find_starts(end))
 
 

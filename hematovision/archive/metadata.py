@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,9 @@ SPLITS = ("train", "val", "test")
 SIZES = (8, 1024)  # pixels along a crop
 Task = Literal["binary", "multiclass"]
 # What parts of one archive have in common.
-COMMON = ("task", "image_size", "dataset_sha256", "seed", "split", "background")
+COMMON = (
+    "task", "image_size", "dataset_sha256", "annotations_sha256", "seed", "split", "background",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ class Metadata:
     put_right: dict[str, int] = field(default_factory=dict)
     complete: dict[str, list[str]] = field(default_factory=dict)  # labels, by laboratory
     demonstration: bool = False  # its cells are drawn
-    dataset_sha256: str
+    dataset_sha256: str  # of all fields' names and files
+    annotations_sha256: str | None = None  # of their boxes and labels, as read
     field_sha256: dict[str, dict[str, str]]  # by split and name of the field
     field_look: dict[str, dict[str, str]] = field(default_factory=dict)  # alike
     part: list[int] | None = None  # number and count, where it is one of several
@@ -66,17 +70,23 @@ def format_metadata(metadata: Metadata) -> str:
 
 
 def is_written(path: Path, metadata: Metadata) -> bool:
-    """Whether an archive stands already that says of itself what this one would."""
+    """Whether an archive stands already, undamaged, that says of itself what this one would."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return json.loads(str(file["metadata"])) == json.loads(format_metadata(metadata))
+        with zipfile.ZipFile(path) as members, np.load(path, allow_pickle=False) as file:
+            same = json.loads(str(file["metadata"])) == json.loads(format_metadata(metadata))
+            return same and members.testzip() is None
     except Exception:  # whatever it is, it is written anew
         return False
 
 
 def join_metadata(parts: Sequence[Metadata]) -> Metadata:
-    """What the archive of all parts says of itself; ValueError where they aren't of one whole."""
+    """What the archive of all parts, in order, says of itself; ValueError where they aren't of one
+    whole."""
     first = parts[0]
+    for number, part in enumerate(parts, start=1):
+        if part.part != [number, len(parts)]:
+            told = "{}/{}".format(*part.part) if part.part and len(part.part) == 2 else "no part"
+            raise ValueError(f"what is named part {number}/{len(parts)} says that it is {told}")
     for key in COMMON:
         if any(getattr(part, key) != getattr(first, key) for part in parts):
             raise ValueError(f"its parts differ in {key}: they are of different runs")

@@ -6,15 +6,28 @@ others look at keys, types, shapes, ranges and agreement.
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from hematovision.archive.arrays import StoredArray, read_header
+from hematovision.archive.metadata import Metadata
+
 # What unpacks to more bytes than so many times its own isn't ours: drawn cells reach a tenth of it.
 MOST_RATIO = 100
+# What reading a broken .npz raises: NumPy, zipfile and zlib each in their own ways.
+BROKEN = (
+    OSError, ValueError, TypeError, EOFError, AttributeError, IndexError, MemoryError, SyntaxError,
+    ArithmeticError, RuntimeError, tokenize.TokenError, struct.error, zipfile.BadZipFile,
+    zlib.error, lzma.LZMAError,
+)  # fmt: skip
 SMALL = 64 << 20  # bytes that may be unpacked whatever the ratio
 MOST_CLASSES, LONGEST_NAME = 1000, 4096
 
@@ -33,18 +46,6 @@ def check_members(archive: BinaryIO) -> None:
                 count = int(np.prod(shape, dtype=object)) if shape else 1
                 if kind.hasobject or array.tell() + count * kind.itemsize != member.file_size:
                     raise ValueError(f"{member.filename} isn't as long as it says")
-
-
-def read_header(array: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran's order, and type of an array in NumPy's format."""
-    version = np.lib.format.read_magic(array)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"{name} is of another version of NumPy's format")
-    return read(array, max_header_size=10_000)
 
 
 def check_names(classes: Any) -> None:
@@ -83,10 +84,12 @@ def check_split(name: str, n: int, columns: Sequence[np.ndarray], lab: np.ndarra
 
 
 def check_fields(
-    name: str, columns: Sequence[np.ndarray], lab: np.ndarray, complete: np.ndarray
-) -> None:
-    """The fields of a split, as `FieldSplit` holds them."""
-    field, file, end, box, label, index = columns
+    name: str, columns: Sequence[np.ndarray], file: StoredArray, lab: np.ndarray,
+    complete: np.ndarray,
+) -> None:  # fmt: skip
+    """The fields of a split as `FieldSplit` holds them: name and end (f,), box (m, 4), label and
+    index (m,); the bytes of their files, their laboratories and complete labels (f,)."""
+    field, end, box, label, index = columns
     f, m = len(field), len(index)
     check_text(f"field_{name}", field, f)
     check_text(f"field_lab_{name}", lab, f)
@@ -103,6 +106,18 @@ def check_fields(
         raise ValueError(f"field_index_{name} is no field for each box")
     if m and not (index.min() >= 0 and index.max() < f):
         raise ValueError(f"field_index_{name} names a field that isn't there")
+
+
+def check_names_told(split: str, source: np.ndarray, field: np.ndarray, metadata: Metadata) -> None:
+    """The fields of a split (f,) by name, each once, are those that its crops (n,) are of and that
+    the metadata tell of."""
+    names = set(field.tolist())
+    if len(names) < len(field):
+        raise ValueError(f"field_{split} names a field twice")
+    if names != metadata.field_sha256[split].keys():
+        raise ValueError(f"field_{split} holds other fields than its metadata tell of")
+    if not names.issuperset(np.unique(source).tolist()):
+        raise ValueError(f"source_{split} names a field that isn't there")
 
 
 def check_text(key: str, column: np.ndarray, n: int, longest: int = LONGEST_NAME) -> None:

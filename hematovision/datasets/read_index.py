@@ -5,18 +5,21 @@
         ...
 
 A file holds what was read of a lot of pictures, and is written whole or not at all. Its name is a
-digest of all that it hangs on: of pictures that have changed nothing is taken. Machines that work
-on parts of one archive and share the folder share the reading too: each begins at another lot.
+digest of all that it hangs on, annotations and labels as read among it: of pictures that have
+changed nothing is taken. Another digest is of what it holds. Machines that work on parts of one
+archive and share the folder share the reading too: each begins at another lot. A folder that isn't
+marked as an index is somebody's: nothing is written there or deleted.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
 import os
-import shutil
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,12 +32,16 @@ from hematovision.cells.cells import Segment
 from hematovision.datasets.dataset import Dataset, Noted
 from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.findings import Example, Findings
-from hematovision.program.console import progress, run_ahead, say
-from hematovision.program.files import write_bytes
+from hematovision.program.console import UserError, can_go_on, progress, run_ahead, say
+from hematovision.program.files import read_file, stamp, write_bytes, write_text
 
 LOT = 500  # pictures whose reading one file holds
-VERSION = f"1, OpenCV {cv2.__version__}"
-BAD = (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error)
+VERSION = f"2, OpenCV {cv2.__version__}"
+MOST = 256 << 20  # bytes that a file unpacks to
+MARK = "hematovision_index.txt"
+MARKED = "What preprocess_data.py has read of pictures. It may go: then they are read again.\n"
+OURS = re.compile(r"[0-9a-f]{32}\.json\.gz|\.\w{8}\.(gz|txt)")  # or what a killed run was writing
+BAD = (UserError, OSError, EOFError, RecursionError, ValueError, LookupError, TypeError, zlib.error)
 ReadOne = Callable[[Noted], tuple[Field | None, Findings]]
 
 
@@ -42,7 +49,19 @@ class ReadIndex:
     """The index in a folder; `start` in [0, 1) is where in a dataset this machine begins."""
 
     def __init__(self, folder: Path, start: float = 0.0) -> None:
+        """UserError where the folder is none of ours."""
         self.folder, self._start = folder, start
+        if folder.is_symlink() or (folder.exists() and not self._is_ours()):
+            raise UserError(f"{folder}: is no index of ours; move it, or name another --output")
+        can_go_on()
+
+    def _is_ours(self) -> bool:
+        """Whether the folder is marked as ours, or holds nothing but what is being written."""
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+            return MARK in names or all(OURS.fullmatch(name) for name in names)
+        except OSError:
+            return False
 
     def read(
         self, dataset: Dataset, cell_px: float, read_one: ReadOne, workers: int
@@ -66,8 +85,7 @@ class ReadIndex:
                         for row in run_ahead(pool, read_one, lots[place], 2 * workers):
                             rows.append(row)
                             yield 1
-                        content = json.dumps([pack(field, of) for field, of in rows]).encode()
-                        write_bytes(path, gzip.compress(content, 1, mtime=0))
+                        self._save(path, json.dumps([pack(*row) for row in rows]).encode())
                     else:
                         yield from (1 for _ in rows)
                     found[place] = rows
@@ -80,7 +98,21 @@ class ReadIndex:
 
     def clear(self) -> None:
         """The archive stands: what led there can go."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not (self.folder / MARK).is_file():
+            return
+        for path in [*self.folder.iterdir()]:
+            if OURS.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whatever else lies there stays
+            if not [path for path in self.folder.iterdir() if path.name != MARK]:
+                (self.folder / MARK).unlink()
+                self.folder.rmdir()
+
+    def _save(self, path: Path, content: bytes) -> None:
+        if not (self.folder / MARK).is_file():
+            write_text(self.folder / MARK, MARKED)
+        sealed = hashlib.sha256(content).hexdigest().encode() + content
+        write_bytes(path, gzip.compress(sealed, 1, mtime=0))
 
     def _path(self, dataset: Dataset, lot: list[Noted], cell_px: float) -> Path:
         about = [VERSION, dataset.lab, cell_px, dataset.findings.keep]
@@ -91,11 +123,16 @@ class ReadIndex:
     def _load(
         self, path: Path, dataset: Dataset, lot: list[Noted]
     ) -> list[tuple[Field | None, Findings]] | None:
-        try:
-            rows = json.loads(gzip.decompress(path.read_bytes()))
-            return [unpack(row, dataset, note) for row, note in zip(rows, lot, strict=True)]
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
+        try:
+            unpacking = zlib.decompressobj(wbits=31)
+            sealed = unpacking.decompress(read_file(path, "read index"), MOST)
+            digest, content = sealed[:64], sealed[64:]
+            if not unpacking.eof or digest.decode() != hashlib.sha256(content).hexdigest():
+                raise ValueError("it isn't as it was written")
+            rows = json.loads(content)
+            return [unpack(row, dataset, note) for row, note in zip(rows, lot, strict=True)]
         except BAD:
             say(f"warning: {path}: damaged; what it told is read again")
             return None
@@ -104,14 +141,9 @@ class ReadIndex:
 def describe(dataset: Dataset, note: Noted) -> list[Any]:
     """All that the reading of a picture hangs on, but for the bytes in its file."""
     path = dataset.layout.path(note.picture)
-    try:
-        status = os.stat(path)
-        file = [status.st_size, status.st_mtime_ns]
-    except OSError:
-        file = []
     noted = note.annotation
     about = [noted.path.name, noted.size, noted.boxes, noted.left_out, noted.normalised]
-    return [str(note.picture), *file, *about, note.whole]
+    return [str(note.picture), *stamp(path), *about, note.whole]
 
 
 def pack(field: Field | None, found: Findings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ NAME = "hematovision"
 PRETRAINED = HERE / "data" / "pretrained"
 KIND_THRESHOLD = 0.5  # share of its parent's probability from which a kind is named
 MOST_NAMES = 1000  # classes
+SIDES = (0.05, 4)  # of a cell, in parts of a red cell's: beyond, fields would grow without end
 HOW_TO_TRAIN = "train one with train_model.py"
 
 
@@ -31,8 +32,8 @@ class FieldCard:
 
     labels: list[str]  # what is found, in the order of its outputs
     seal: str | None = None
-    typical_side: dict[str, float] = within(0.01, 100)  # of each label, in parts of a red cell's
-    thresholds: dict[str, float] = within(0, 1)  # probability from which a cell is counted
+    typical_side: dict[str, float] = within(*SIDES)  # of each label, in parts of a red cell's
+    thresholds: dict[str, float] = within(0.001, 1)  # probability from which a cell is counted
     cell: float | None = None  # pixels across a red cell, at the scale it looks at
     epochs: int | None = None
     cells_without_a_box: int | None = None  # that it learnt as cells all the same
@@ -127,7 +128,11 @@ def choose_model(folder: Path | None, trained: Path = Path("model")) -> tuple[Pa
     if folder is not None and folder.is_file() and folder.name.startswith(NAME):
         return folder.parent, f"using the model that the file belongs to: {folder.parent}"
     if folder is not None:
-        return folder, ""
+        # Who names a file of a model means the model.
+        is_part = folder.name.startswith(NAME) and (folder.parent / f"{NAME}.json").is_file()
+        if folder.is_file() and not is_part:
+            raise UserError(f"{folder}: is a file; name the folder of a model")
+        return (folder.parent if folder.is_file() else folder), ""
     if (trained / f"{NAME}.json").is_file():
         return trained, f"using the model trained here: {trained}"
     return PRETRAINED, f"using the bundled model: {PRETRAINED}"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hematovision.program.console import quiet_stderr
+from hematovision.program.console import UserError, quiet_stderr
 
 MOST_SHAPES = 4  # of inputs, for which an interpreter is kept
 NUMBERED = re.compile(r"_\d+$")  # what the export adds to a layer's name
@@ -31,11 +31,16 @@ class Network:
         self.output_shapes = sorted(shapes, key=len, reverse=True)
 
     def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """The outputs for float32 inputs (n, ...), those of most dimensions first."""
+        """The outputs for float32 inputs (n, ...), those of most dimensions first.
+
+        UserError where they aren't all numbers: its weights are damaged, or it never learnt.
+        """
         interpreter = self._prepare(inputs.shape)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], inputs)
         interpreter.invoke()
         outputs = [interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()]
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise UserError("the model: it answers with what is no number; train it anew")
         return sorted(outputs, key=np.ndim, reverse=True)
 
     def _open(self) -> Any:
@@ -103,6 +108,8 @@ def read_weights(model: bytes) -> dict[str, tuple[np.ndarray, ...]]:
         if tensor.Type() not in kinds or not isinstance(data, np.ndarray):
             raise ValueError("its weights are no floating point numbers")
         array = data.view(kinds[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
+        if not np.isfinite(array).all():
+            raise ValueError("some of its weights are no numbers")
         return array.astype(np.float32)
 
     found: dict[str, tuple[np.ndarray, ...]] = {}

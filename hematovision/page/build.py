@@ -30,8 +30,9 @@ from hematovision.cells.taxonomy import find_parent, lineage
 from hematovision.networks import classifier, detector, differential, litert, scale, tiles
 from hematovision.networks.card import NAME, Card, FieldCard, choose_model, read_card
 from hematovision.pictures import frame, images, light
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
 from hematovision.program.files import HERE, write_text
+from hematovision.program.options import option, parse_options
 from hematovision.program.records import write_record
 
 PAGE = Path(__file__).parent

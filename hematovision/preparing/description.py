@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ class Whole(NamedTuple):
     complete: dict[str, list[str]]  # labels that no field of a laboratory lacks a box of
     demonstration: bool  # its cells are drawn
     dataset_sha256: str
+    annotations_sha256: str
 
 
 def digest_fields(fields: Sequence[Field]) -> str:
@@ -31,6 +33,16 @@ def digest_fields(fields: Sequence[Field]) -> str:
     digest = hashlib.sha256()
     for f in fields:
         digest.update(f"{f.digest}  {f.name}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def digest_annotations(fields: Sequence[Field]) -> str:
+    """SHA-256 of the boxes of all fields and their labels as read, and of which labels lack none,
+    in order."""
+    digest = hashlib.sha256()
+    for f in fields:
+        told = [f.name, f.complete, [[s.label, list(map(int, s.box))] for s in f.segments]]
+        digest.update(json.dumps(told).encode())
     return digest.hexdigest()
 
 
@@ -70,6 +82,7 @@ def describe(
         complete=whole.complete,
         demonstration=whole.demonstration,
         dataset_sha256=whole.dataset_sha256,
+        annotations_sha256=whole.annotations_sha256,
         field_sha256={s: {f.name: f.digest for f in by_split[s]} for s in SPLITS},
         field_look={s: {f.name: f.look for f in by_split[s]} for s in SPLITS},
     )

@@ -1,26 +1,20 @@
-"""What the four scripts say and ask on a terminal: options, errors, notices, progress.
+"""What the four scripts say on a terminal: results, errors, notices, progress.
 
-A script declares its options as a dataclass of `option`s, fills it by `parse_options`, and wraps
-its main in `command`, which turns what goes wrong into the one line that every script promises.
+A script wraps its main in `command`, which turns what goes wrong into the one line that every
+script promises.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import dataclasses
 import functools
-import math
 import os
 import sys
 import threading
-import types
-import typing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hematovision.program.signals import Stopped, finish, stoppable
 from hematovision.program.surroundings import printable, settled
@@ -28,6 +22,7 @@ from hematovision.program.surroundings import printable, settled
 STDERR_LOCK, ONCE_LOCK = threading.RLock(), threading.Lock()
 SAID: set[str] = set()
 HELD = threading.local()  # `notices` of a thread that works ahead: text, and its kind if it has one
+WAYS_ON: list[str] = []  # how a run goes on that is stopped now
 ENDINGS: list[Callable[[], None]] = []  # what is to be done when a script ends, however it does
 
 
@@ -40,86 +35,13 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def option(
-    default: Any, help: str, low: float | None = None, high: float | None = None, **extra: Any
-) -> Any:
-    """Declare one field of an options dataclass: its default, the line `--help` shows, and the
-    range that a number must lie in, ends included."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, **extra}
-    )
-
-
-def describe_range(low: float | None, high: float | None) -> str:
-    """The range of an option in words; empty without one."""
-    if low is None:
-        return ""
-    return f"{low} or more" if high is None else f"{low} to {high}"
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are the one line that every script promises."""
-
-    def error(self, message: str) -> typing.NoReturn:
-        raise UserError(f"{self.prog}: {message} (see --help)")
-
-
-def parse_path(text: str) -> Path:
-    """A file or folder that an option names; an empty name would be the working folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name; name a file or a folder")
-    return Path(text)
-
-
-def parse_options(cls: type, description: str, argv: Sequence[str] | None) -> Any:
-    """Fill the dataclass `cls` from the command line; each field is an option of that name."""
-    parser = Parser(
-        description=description.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    hints = typing.get_type_hints(cls)
-    several: list[str] = []
-    for f in dataclasses.fields(cls):
-        extra = {k: v for k, v in f.metadata.items() if k not in ("help", "low", "high")}
-        kind = hints[f.name]
-        if typing.get_origin(kind) in (types.UnionType, typing.Union):
-            kind = typing.get_args(kind)[0]
-        span = describe_range(f.metadata["low"], f.metadata["high"])
-        text = f.metadata["help"] + (f", {span}" if span else "")
-        if f.default not in (None, dataclasses.MISSING, False, ()):
-            text += f" (default: {f.default})"
-        if "nargs" in extra:
-            parser.add_argument(f.name, type=parse_path, help=text, **extra)
-            continue
-        if typing.get_origin(kind) is tuple:  # given once or several times, one value or several
-            kind = typing.get_args(kind)[0]
-            several.append(f.name)
-            extra |= {"action": "extend", "nargs": "+"}
-        if kind is bool:
-            extra["action"] = "store_true"
-        elif typing.get_origin(kind) is Literal:
-            extra["choices"] = typing.get_args(kind)
-        else:
-            read = parse_path if kind is Path else kind
-            extra.update(type=read, metavar=extra.get("metavar", kind.__name__.upper()))
-        default = None if f.name in several else f.default
-        parser.add_argument("--" + f.name.replace("_", "-"), default=default, help=text, **extra)
-    values = vars(parser.parse_args(argv))
-    options = cls(**values | {name: tuple(values[name] or ()) for name in several})
-    for f in dataclasses.fields(cls):
-        value, low, high = getattr(options, f.name), f.metadata["low"], f.metadata["high"]
-        # "Not within", rather than "outside of", refuses NaN too.
-        if None not in (value, low) and not low <= value <= (math.inf if high is None else high):
-            name = "--" + f.name.replace("_", "-")
-            raise UserError(f"{name} {value}: wants {describe_range(low, high)}")
-    return options
-
-
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
     """Make `main` keep every script's promise: an error is one line and status 2, a signal one
     line and 128 more than its number (Ctrl-C: 130)."""
 
     def guarded(argv: Sequence[str] | None) -> int:
         SAID.clear()
+        WAYS_ON.clear()
         with settled():
             try:
                 with stoppable():
@@ -131,16 +53,16 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
                 say(f"error: {error}")
                 return 2
             except Stopped as stopped:
-                say(str(stopped))
+                say("; ".join([str(stopped), *WAYS_ON]))
                 return stopped.status
             except KeyboardInterrupt:
-                say("interrupted")
+                say("; ".join(["interrupted", *WAYS_ON]))
                 return 130
             except BrokenPipeError:  # the reader of our output (`| head`) has left
                 drop_stdout()
                 return 0
             except OSError as error:
-                say(f"error: {error.filename or main.__module__}: {error.strerror or error}")
+                say(f"error: {error.filename or 'standard output'}: {error.strerror or error}")
                 return 2
             finally:
                 while ENDINGS:
@@ -151,6 +73,11 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
         return finish(guarded(argv))
 
     return run
+
+
+def can_go_on() -> None:
+    """From here on a run that is stopped says how to go on with it."""
+    WAYS_ON[:] = ["the same command with --resume goes on"]
 
 
 def drop_stdout() -> None:
@@ -179,7 +106,10 @@ def say(text: str) -> None:
     if hasattr(HELD, "notices"):
         HELD.notices.append((text, None))
     elif sys.stderr is not None:  # else print() would take stdout
-        print(printable(text), file=sys.stderr, flush=True)
+        try:
+            print(printable(text), file=sys.stderr, flush=True)
+        except OSError:  # on a full disk: what is said is lost, the result needn't be
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115  for as long as the script runs
 
 
 def say_once(text: str, kind: str) -> None:
@@ -196,12 +126,31 @@ def say_once(text: str, kind: str) -> None:
 
 def progress(items: Iterable, total: int, label: str) -> Iterator:
     """Iterate with a bar on stderr, shown only where the work lasts over a second."""
+    if sys.stderr is None:
+        yield from items
+        return
     from tqdm import tqdm
 
     pace = 0.1 if sys.stderr.isatty() else 10  # seconds: no flood in a log file
     yield from tqdm(
-        items, label, total, leave=False, mininterval=pace, miniters=1, delay=1, smoothing=0
-    )
+        items, label, total, leave=False, file=Bar(), mininterval=pace, miniters=1, delay=1,
+        smoothing=0,
+    )  # fmt: skip
+
+
+class Bar:
+    """Where a bar is drawn: stderr, also where nothing can be written to it any more."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
 
 
 def run_ahead(
@@ -253,7 +202,8 @@ def quiet_stderr() -> Iterator[None]:
     """Keep what native libraries write to stderr off the screen, for one thread at a time."""
     with STDERR_LOCK, open(os.devnull, "wb") as void:
         if sys.stderr is not None:
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(void.fileno(), 2)
         try:

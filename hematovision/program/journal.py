@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hematovision.program.console import UserError, say
+from hematovision.program.console import UserError, can_go_on, say
 from hematovision.program.files import open_regular, stamp, write_text
 
 BAD = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -44,6 +44,7 @@ class Journal:
         self.path = path
         self.unread = 0  # of the images taken up, those that couldn't be read
         path.parent.mkdir(parents=True, exist_ok=True)
+        can_go_on()
         first = self._read_first()
         if resume and first == self._head:
             return

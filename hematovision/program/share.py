@@ -7,13 +7,14 @@ mine = pictures[share.cut(len(pictures))]
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from hematovision.program.console import UserError
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Part `number` (1 up) of `count`; "3/64" on the command line."""
 
     number: int

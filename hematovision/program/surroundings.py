@@ -83,7 +83,7 @@ def quiet_libraries() -> Iterator[None]:
         if crashes:
             faulthandler.disable()
         if own:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 sys.stderr.flush()
             sys.stderr = stream
         os.dup2(kept, 2)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.program.console import say
+from hematovision.program.console import can_go_on, say
 from hematovision.program.files import written_whole
 from hematovision.training.workers import find_workers
 
@@ -72,6 +72,7 @@ class Checkpoint:
         about = {"run": self._run, "epoch": epoch, "history": list(history)}
         with written_whole(self._path(phase, index)) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
+        can_go_on()
 
     def load(self, phase: str, variables: Sequence[Any]) -> Reached | None:
         """Set the variables to what a phase had reached; None where there is nothing to go on

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import re
+import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from hematovision.archive.loading import load_archive
 from hematovision.archive.metadata import SPLITS
 from hematovision.archive.parts import find_parts
 from hematovision.datasets.field import Field, Mask
+from hematovision.datasets.read_index import MARK
 from hematovision.preparing.splits import deal_parts
 from hematovision.program.console import UserError
 from hematovision.program.share import Share, list_shares, parse_share
@@ -170,7 +175,7 @@ def test_of_an_index_that_no_longer_holds_nothing_is_taken(
 ) -> None:
     root, path = voc_dataset(6), tmp_path / "a.npz"
     make(run, root, path, "--shard", "1/2")
-    (lot,) = (tmp_path / "a.index").iterdir()
+    (lot,) = (tmp_path / "a.index").glob("*.gz")
     picture = root / "JPEGImages" / "field2.png"
     if how == "damaged":
         lot.write_bytes(lot.read_bytes()[:-40])
@@ -193,6 +198,92 @@ def test_parts_of_different_runs_are_refused(
         load_archive(path, ["test"])
 
 
+@pytest.mark.parametrize("how", ["labels", "a box", "doubled", "another cut", "whole"])
+def test_what_is_no_part_of_this_whole_is_refused(
+    how: str, voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, path = voc_dataset(8), tmp_path / "a.npz"
+    make(run, root, path, "--shards", 2)
+    first, second = (Share(k, 2).name(path) for k in (1, 2))
+    if how == "labels":
+        make(run, root, path, "--shard", "2/2", "--labels", "Platelets=WBC")
+    elif how == "a box":
+        note = next((root / "Annotations").glob("*0.xml"))
+        xmax = re.search(r"<xmax>(\d+)", note.read_text())
+        assert xmax is not None
+        moved = f"<xmax>{int(xmax[1]) - 2}"
+        note.write_text(note.read_text().replace(xmax[0], moved, 1))
+        make(run, root, path, "--shard", "2/2")
+    elif how == "doubled":
+        shutil.copy(first, second)
+    elif how == "another cut":
+        make(run, root, tmp_path / "b.npz", "--shards", 3)
+        shutil.copy(Share(2, 3).name(tmp_path / "b.npz"), second)
+    else:
+        make(run, root, tmp_path / "b.npz")
+        shutil.copy(tmp_path / "b.npz", second)
+    with pytest.raises(UserError, match=r"a\.npz: .*; make them again"):
+        load_archive(path, ["test"])
+
+
+def test_a_damaged_part_is_written_anew(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, path = voc_dataset(8), tmp_path / "a.npz"
+    make(run, root, path, "--shards", 2)
+    first = Share(1, 2).name(path)
+    whole = first.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255
+    first.write_bytes(damaged)
+    make(run, root, path, "--shards", 2, "--resume")
+    assert first.read_bytes() == whole
+
+
+@pytest.mark.parametrize("what", ["a folder of theirs", "a link"])
+def test_a_folder_that_is_no_index_is_left_alone(
+    what: str, voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, index = voc_dataset(4), tmp_path / "a.index"
+    theirs = tmp_path / "theirs"
+    (index if what == "a folder of theirs" else theirs).mkdir()
+    if what == "a link":
+        index.symlink_to(theirs)
+    (index / "precious.txt").write_text("precious")
+    args = ("--data-dir", root, "--output", tmp_path / "a.npz", "--shards", 2)
+    assert "a.index: is no index of ours" in only_error(run("preprocess_data.py", *args))
+    assert [path.name for path in index.iterdir()] == ["precious.txt"]
+
+
+def test_what_else_lies_in_an_index_stays(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, path = voc_dataset(4), tmp_path / "a.npz"
+    make(run, root, path, "--shard", "1/2")
+    (tmp_path / "a.index" / "notes.txt").write_text("precious")
+    make(run, root, path, "--shard", "2/2")
+    left = {file.name for file in (tmp_path / "a.index").iterdir()}
+    assert left == {"notes.txt", MARK}
+
+
+@pytest.mark.parametrize("how", ["a bomb", "changed"])
+def test_what_an_index_holds_is_bounded_and_as_it_was_written(
+    how: str, voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, path = voc_dataset(4), tmp_path / "a.npz"
+    make(run, root, path, "--shard", "1/2")
+    (lot,) = (tmp_path / "a.index").glob("*.gz")
+    if how == "a bomb":
+        deflate = zlib.compressobj(1, wbits=31)
+        zeros = bytes(1 << 24)
+        lot.write_bytes(b"".join(deflate.compress(zeros) for _ in range(40)) + deflate.flush())
+    else:
+        lot.write_bytes(gzip.compress(gzip.decompress(lot.read_bytes()).replace(b"RBC", b"WBC")))
+    args = ("--data-dir", root, "--output", path, "--image-size", 32, "--shard", "2/2")
+    result = run("preprocess_data.py", *args)
+    assert result.status == 0 and "damaged; what it told is read again" in result.err
+
+
 def test_a_single_archive_is_gone_on_with_too(
     voc_dataset: Callable[..., Path], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +298,7 @@ def test_a_single_archive_is_gone_on_with_too(
         patch.setattr("preprocess_data.write_archive", cut)
         args = ("--data-dir", root, "--output", tmp_path / "a.npz", "--image-size", 32)
         assert run("preprocess_data.py", *args, "--resume").status == 130
-    assert len(list((tmp_path / "a.index").iterdir())) == 1
+    assert len(list((tmp_path / "a.index").glob("*.gz"))) == 1
     monkeypatch.setattr("hematovision.datasets.reading.read_field", cut)
     make(run, root, tmp_path / "a.npz", "--resume")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "plain.npz").read_bytes()

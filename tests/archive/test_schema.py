@@ -71,6 +71,14 @@ WRONG: dict[str, Callable[[Arrays], Arrays]] = {
     "another task": say(task="regression"),
     "no digests": say(field_sha256=None),
     "digests that are none": say(field_sha256={"train": 3}),
+    "metadata without a way of splitting": say(split=None),
+    "metadata without counts": say(counts=None),
+    "counts that are text": say(counts={"train": {"RBC": "7"}}),
+    "folds that are text": say(folds={"a": "two"}),
+    "a seed that is a list": say(seed=[1]),
+    "a field renamed": put("field_train", 0, "another.png"),
+    "a field twice": change("field_train", lambda v: np.array([v[1], *v[1:]])),
+    "crops of a field that isn't there": put("source_train", 0, "another.png"),
     "metadata nested without end": lambda a: a | {"metadata": np.array("[" * 100_000)},
 }
 
@@ -82,6 +90,40 @@ def test_what_is_no_archive_is_told_in_one_line(wrong: str, tiny: Path, tmp_path
     with pytest.raises(UserError) as error:
         load_archive(path, ["train", "val"])
     assert re.fullmatch(r".*wrong\.npz: .+; make one with preprocess_data\.py", str(error.value))
+
+
+def rewrite(source: Path, target: Path, edit: Callable[[bytearray], None]) -> None:
+    """A copy of a zip file, of which the bytes of its headers are changed."""
+    data = bytearray(source.read_bytes())
+    edit(data)
+    target.write_bytes(data)
+
+
+def set_in_headers(offset: int, value: int) -> Callable[[bytearray], None]:
+    """Set two bytes of each member's header, where they stand in the directory's; in the member's
+    own they stand two before."""
+
+    def edit(data: bytearray) -> None:
+        for mark, at in ((b"PK\x01\x02", offset), (b"PK\x03\x04", offset - 2)):
+            start = 0
+            while (start := data.find(mark, start)) >= 0:
+                data[start + at : start + at + 2] = value.to_bytes(2, "little")
+                start += 4
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(8, 1), (10, 99), (10, 12), (10, 14), (10, 1), (8, 0x21)],
+    ids=["encrypted", "AES", "bzip2 that is none", "LZMA that is none", "shrunk", "patched"],
+)
+def test_a_zip_of_another_kind_is_told_in_one_line(
+    offset: int, value: int, tiny: Path, tmp_path: Path
+) -> None:
+    rewrite(tiny, tmp_path / "wrong.npz", set_in_headers(offset, value))
+    with pytest.raises(UserError, match=r"wrong\.npz: [^\n]+; (make one|name the file)"):
+        load_archive(tmp_path / "wrong.npz", ["train", "val"])
 
 
 def test_the_untouched_archive_is_none_of_these(tiny: Path) -> None:
@@ -99,10 +141,30 @@ def header(shape: str) -> bytes:
         header("(1000000000000, 96, 96, 3)"),
         header("(2, 2)"),
         header("(-1, 96)") + bytes(500),
+        header("(2,"),
+        header("((((((((((((2"),
+        header("'"),
+        header("(1e9, 2)"),
+        header("(" + "9" * 60 + ",)"),
+        b"\x93NUMPY\x01\x00\x76\x00" + b"\xff" * 118,
+        b"\x93NUMPY\x01\x00\x76\x00" + b"{" * 118,
         b"\x93NUMPY\x09\x00",
         b"",
     ],
-    ids=["a promise of petabytes", "shorter than it says", "negative", "version 9", "empty"],
+    ids=[
+        "a promise of petabytes",
+        "shorter than it says",
+        "negative",
+        "cut",
+        "open",
+        "quoted",
+        "of 1e9",
+        "of 60 digits",
+        "no text",
+        "braces",
+        "version 9",
+        "empty",
+    ],
 )
 def test_a_header_that_promises_what_is_not_there(
     content: bytes, tiny: Path, tmp_path: Path

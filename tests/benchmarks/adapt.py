@@ -29,7 +29,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from strangers import LABELS, run
 
 from hematovision.networks.card import PRETRAINED
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
+from hematovision.program.options import option, parse_options
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ from hematovision.networks.card import PRETRAINED, read_card, write_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.pictures.images import write_image
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
 from hematovision.program.figures import COLOURS, GREY, new_figure, save_figure
+from hematovision.program.options import option, parse_options
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
 SECTIONS = (

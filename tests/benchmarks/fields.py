@@ -32,8 +32,9 @@ from hematovision.networks.card import PRETRAINED, read_card
 from hematovision.networks.detector import Detector
 from hematovision.pictures.images import read_image
 from hematovision.preparing.writing import pack_fields
-from hematovision.program.console import UserError, command, option, parse_options
+from hematovision.program.console import UserError, command
 from hematovision.program.files import survey
+from hematovision.program.options import option, parse_options
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ import numpy as np
 from hematovision.archive.contents import Split
 from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
-from hematovision.program.console import command, option, parse_options, quiet_stderr
+from hematovision.program.console import command, quiet_stderr
+from hematovision.program.options import option, parse_options
 
 
 @dataclass(frozen=True)

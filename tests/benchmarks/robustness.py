@@ -25,8 +25,9 @@ from hematovision.archive.contents import FieldSplit, Split
 from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
 from hematovision.pictures.images import read_image, square_crop
-from hematovision.program.console import command, option, parse_options
+from hematovision.program.console import command
 from hematovision.program.figures import BLUE, GREY, new_figure, save_figure
+from hematovision.program.options import option, parse_options
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 

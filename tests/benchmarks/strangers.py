@@ -25,7 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hematovision.program.console import UserError, command, option, parse_options, say
+from hematovision.program.console import UserError, command, say
+from hematovision.program.options import option, parse_options
 
 LABELS = ("RBC", "WBC", "Platelets")
 HEAD = ("RBC or not", "cells uncertain", "no cell flagged", *(f"{name} AP50" for name in LABELS))

@@ -48,7 +48,7 @@ def cut(process: subprocess.Popen[str], after: float, number: signal.Signals) ->
     if process.returncode == 0:
         return False
     assert process.returncode == 128 + number, err
-    assert err.rstrip().splitlines()[-1].endswith(ENDS[number]), err
+    assert err.rstrip().splitlines()[-1].partition(";")[0].endswith(ENDS[number]), err
     assert "Traceback" not in err and "Exception" not in err
     return True
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import EXAMPLES, ROOT, SAMPLE, Outcome, answers, write_png
 from drawing import draw_field
 
+from hematovision.program.signals import SCRIPTS
 from hematovision.program.surroundings import printable
 
 RED_CELL = EXAMPLES / "red_cell.png"
@@ -175,3 +176,47 @@ def test_a_crash_is_reported_though_libraries_are_quiet() -> None:
     ]
     assert said[0] == ""
     assert "Segmentation fault" in said[1] or "access violation" in said[1]
+
+
+@pytest.mark.parametrize(
+    "setting", [{"PYTHONSAFEPATH": "1"}, {"PYTHONOPTIMIZE": "2"}, {"PYTHONOPTIMIZE": "1"}], ids=str
+)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_settings_of_the_interpreter_change_nothing(setting: dict[str, str], script: str) -> None:
+    assert run_in(setting, script, "--help").status == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to be had")
+def test_a_full_disk_for_notices_costs_no_result(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        for args, status in (((RED_CELL, "--json"), 0), ((tmp_path / "nix.png",), 2)):
+            done = subprocess.run(
+                [sys.executable, str(ROOT / "predict.py"), *map(str, args)],
+                stdout=subprocess.PIPE, stderr=full, text=True, timeout=300,
+            )  # fmt: skip
+            assert done.returncode == status
+            assert bool(done.stdout) == (status == 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to be had")
+def test_a_full_disk_for_results_is_said() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "predict.py"), str(RED_CELL)],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=300,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: standard output: ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed by a shell's words here")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_without_streams_what_is_written_is_written(closed: str, tmp_path: Path) -> None:
+    field = SAMPLE / "JPEGImages" / "drawn_000.jpg"
+    command = '"$0" predict.py --field "$1" --output "$2" ' + closed
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(field), str(tmp_path / "out")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "cells.csv").read_text().count("\n") > 5

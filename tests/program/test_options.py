@@ -1,0 +1,33 @@
+"""The command line: what isn't understood is said in a line that helps."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import EXAMPLES, Run, only_error
+
+from hematovision.program.options import MOST_WORKERS
+
+CELL = EXAMPLES / "red_cell.png"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("--feild", "--field"), ("--jsn", "--json"), ("--modle=x", "--model")]
+)
+def test_of_an_option_that_is_not_there_the_nearest_is_named(
+    typed: str, meant: str, run: Run
+) -> None:
+    assert f"{meant} is meant?" in only_error(run("predict.py", CELL, typed))
+
+
+def test_of_one_like_none_nothing_is_guessed(run: Run) -> None:
+    assert "is meant" not in only_error(run("predict.py", CELL, "--zzzzz"))
+
+
+@pytest.mark.parametrize("args", [("",), (CELL, "--model", ""), (CELL, "--explain", "")])
+def test_an_empty_name_is_not_the_working_folder(args: tuple, run: Run) -> None:
+    assert "an empty name" in only_error(run("predict.py", *args))
+
+
+@pytest.mark.parametrize("workers", [0, -1, MOST_WORKERS + 1, 100_000])
+def test_threads_are_bounded(workers: int, run: Run) -> None:
+    assert f"wants 1 to {MOST_WORKERS}" in only_error(run("predict.py", CELL, "--workers", workers))
