@@ -31,6 +31,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -52,8 +53,9 @@ from hematovision.training.crops.examples import Examples, pack_examples
 from hematovision.training.crops.network import build_crop_network
 from hematovision.training.crops.rehearsal import Rehearsal, keep_crops, write_rehearsal
 from hematovision.training.fields.course import FieldSplits, learn_fields, plan_fields
+from hematovision.training.fields.validation import is_fit, tell_scores
 from hematovision.training.fold_models import write_fold_models
-from hematovision.training.plan import Learnt, Plan
+from hematovision.training.plan import Learnt, Plan, tell_plan
 from hematovision.training.start import (
     KnownModel,
     Start,
@@ -61,9 +63,13 @@ from hematovision.training.start import (
     join_origin,
     start_backbone,
     take_in,
+    tell_few,
     tell_start,
 )
 from hematovision.training.workers import find_share, find_workers
+
+if TYPE_CHECKING:
+    import keras
 
 VERSIONED = ("tensorflow", "keras", "numpy", "scikit-learn", "opencv-python-headless")
 HISTORY = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
@@ -226,13 +232,40 @@ def write_model(
     write_card(folder, card)
 
 
+def learn_to_find(
+    backbone: keras.Model | None, run: Run, plan: Plan, learnt: dict[str, Learnt]
+) -> None:
+    """Add the network for fields to what was `learnt`, unless it fails on the validation fields:
+    then only where a number of passes was asked for."""
+    model = run.start.model
+    if model is None or not model.fields:
+        for line in tell_few(run.fields.train.label.tolist()):
+            say(line)
+    found = learn_fields(backbone, run.fields, model, plan)
+    for notice in found.notices:
+        say(f"warning: {notice}")
+    scores = found.card.validation
+    if run.options.field_epochs is not None or is_fit(scores):
+        learnt[FIELDS_NAME] = found
+        return
+    say(
+        "warning: the network for whole fields isn't kept, since it fails on held-out fields "
+        f"({tell_scores(scores)}): this model tells single cells apart and counts no fields; more "
+        "fields, or --weights bundled, which goes on from a model that counts them"
+    )
+
+
 def format_summary(card: Card, folder: Path) -> str:
     found = card.validation
     phases = ", ".join(f"{k} {v:.1f}" for k, v in card.seconds.items())
     threshold = "" if card.threshold is None else f", threshold {card.threshold:.3f}"
+    counts = ""
+    if card.fields is not None:
+        of = max((int(row["fields"]) for row in card.fields.validation.values()), default=0)
+        counts = f"counted in {of} held-out fields: {tell_scores(card.fields.validation)}\n"
     return (
         f"validation: accuracy {found['accuracy']:.4f}, balanced {found['balanced_accuracy']:.4f} "
-        f"on {found['crops']} crops{threshold}\n"
+        f"on {found['crops']} crops{threshold}\n{counts}"
         f"{folder}: {sum(card.seconds.values()):.1f} s ({phases})"
     )
 
@@ -258,12 +291,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = build_crop_network(backbone, len(examples.leaves))
     clock("build")
 
+    parts = 3 if field_plan.epochs else 2
+    say(f"part 1 of {parts}: to tell single cells apart, {tell_plan(crop_plan, 'cells')}")
     learnt = {NAME: learn_crops(network, examples, model, crop_plan)}
     clock("learn crops")
     if field_plan.epochs:
-        learnt[FIELDS_NAME] = learn_fields(field_backbone, run.fields, model, field_plan)
+        say(f"part 2 of {parts}: to find cells in fields, {tell_plan(field_plan, 'fields')}")
+        learn_to_find(field_backbone, run, field_plan, learnt)
         clock("learn fields")
 
+    say(f"part {parts} of {parts}: writing the model")
     card = describe_model(run, learnt, origin, clock.seconds)
     if not workers.is_chief:
         say(f"worker {workers.index} of {workers.count}: done; the chief writes the model")

@@ -37,6 +37,8 @@ class FieldCard:
     cell: float | None = None  # pixels across a red cell, at the scale it looks at
     epochs: int | None = None
     cells_without_a_box: int | None = None  # that it learnt as cells all the same
+    # By label, cells annotated, counted, and both, in held-out fields.
+    validation: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_names("labels", self.labels)

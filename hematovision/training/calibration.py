@@ -82,6 +82,8 @@ def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:
 
     With calibrated probabilities 1/2 is the right one in theory: it is left only for a better one.
     """
+    if is_positive.all() or not is_positive.any():  # all of them are equally good
+        return 0.5
     cuts = np.unique(np.r_[0.5, (np.sort(probability)[1:] + np.sort(probability)[:-1]) / 2])
     cuts = cuts[(cuts > 0.01) & (cuts < 0.99)]
     from sklearn.metrics import matthews_corrcoef

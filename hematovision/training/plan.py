@@ -8,7 +8,7 @@ A network more is a folder beside `crops/` and `fields/` with a course of the sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hematovision.program.console import say
@@ -54,9 +54,35 @@ class Learnt:
     card: Any  # what the model card says of it: a FieldCard, or the keywords of a Card
     history: list[Row]
     folds: list[bytes]  # the .tflite of each fold
+    notices: list[str] = field(default_factory=list)  # what to warn of, on the screen and the card
 
 
-def say_row(row: Row) -> None:
-    """One line of progress for a row of the history."""
-    figures = [f"{k} {row[k]:.4f}" for k in ("loss", "val_loss", "val_accuracy") if k in row]
-    say(f"{row['phase']} {row['epoch']}: " + ", ".join(figures))
+def tell_plan(plan: Plan, what: str) -> str:
+    """What a training is about to do, in words."""
+    words = f"{plan.epochs} {'pass' if plan.epochs == 1 else 'passes'} over {plan.shown} {what}"
+    if plan.folds:
+        words = f"{len(plan.list_folds()) + 1} times (for each fold, then on all) " + words
+    return words
+
+
+def say_row(row: Row, plan: Plan, seconds: float | None = None) -> None:
+    """One line of progress for a row of the history; with the `seconds` of an epoch, how long the
+    rest may take."""
+    words = f"{plan.phase}: before the first pass"
+    if row["epoch"]:
+        words = f"{plan.phase}: pass {row['epoch']} of {plan.epochs}"
+    if "val_accuracy" in row:
+        words += f", right on {100 * row['val_accuracy']:.1f} % of held-out cells"
+    if "loss" in row:
+        words += f", loss {row['loss']:.4f} (lower is better)"
+    left = plan.epochs - row["epoch"]
+    if seconds is not None and left:
+        words += f"; about {format_duration(left * seconds)} to go"
+    say(words)
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds in words, as exact as a guess is."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from hematovision.archive.contents import Archive
 from hematovision.archive.metadata import Metadata
-from hematovision.cells.taxonomy import list_members
+from hematovision.cells.taxonomy import lineage, list_members
 from hematovision.networks.card import NAME, PRETRAINED, Card, FieldCard, read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
@@ -72,6 +73,11 @@ class KnownModel(NamedTuple):
         if self.card.fields is None:
             raise LookupError(f"{self.name} can't find cells in whole fields")
         return self.card.fields
+
+
+# Cells of a label from which it is learnt to find them without a model to go on from: from thirty
+# fields with some thirty white cells and platelets it wasn't.
+FEW = 100
 
 
 class Start(NamedTuple):
@@ -179,6 +185,20 @@ def tell_start(start: Start, origin: str, archive: Archive) -> list[str]:
         labels = np.unique(archive.splits["train"].label).tolist()
         lines.append(tell_labels(labels, start.model))
     return lines
+
+
+def tell_few(labels: Sequence[str]) -> list[str]:
+    """What to say where so few cells of a label are annotated, `labels` (n,) of all, that a network
+    which knows none won't learn to find them in whole fields."""
+    count = Counter([*lineage(label)][-1] for label in labels)
+    few = {label: n for label, n in sorted(count.items()) if n < FEW}
+    if not few or not (PRETRAINED / f"{NAME}.json").is_file():
+        return []
+    told = ", ".join(f"{n} {label}" for label, n in few.items())
+    return [
+        f"warning: {told}: too few to learn from nothing to find them in whole fields; --weights "
+        "bundled goes on from a model that finds them (figures on fields that it has seen flatter)"
+    ]
 
 
 def start_backbone(start: Start, crops: Crops) -> tuple[keras.Model, str]:

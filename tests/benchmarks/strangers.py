@@ -83,9 +83,9 @@ def choose_there(archive: Path, model: Path) -> dict[str, float]:
     from hematovision.archive.loading import load_archive
     from hematovision.networks.card import read_card
     from hematovision.networks.detector import NAME
-    from hematovision.training.fields.course import find_held_out
     from hematovision.training.fields.fields import prepare_fields
     from hematovision.training.fields.thresholds import choose_thresholds
+    from hematovision.training.fields.validation import find_held_out
 
     card = read_card(model)
     if card.fields is None:

@@ -46,7 +46,7 @@ def fit_crops(
     """
     validate = make_validation(network, examples)
     heads = start_heads(network, examples, model, plan.seed) | validate()
-    say_row(heads)
+    say_row(heads, plan)
     trainer, workers = network.trainer, find_workers()
     before = read_values(trainer.trainable_variables)
     kept = recall_kept(model, examples.leaves, network.upper.input.shape[1:])
@@ -66,8 +66,9 @@ def fit_crops(
             row: Row = {"phase": "fine-tune", "epoch": epoch, "loss": loss / max(weight, 1e-9)}
             check_loss(row["loss"], f"fine-tune {epoch}")
             row |= {"accuracy": right / max(weight, 1e-9), **validate()}
-            history.append(row | {"seconds": time.perf_counter() - start})
-            say_row(row)
+            row["seconds"] = time.perf_counter() - start
+            history.append(row)
+            say_row(row, plan, row["seconds"])
             plan.checkpoint.save(plan.phase, epoch, variables, history)
         for layer in (*network.upper.layers, network.head, network.novelty):
             set_half(layer, *layer.get_weights())

@@ -95,7 +95,8 @@ def score_validation(
     return {
         "accuracy": float((predicted == y).mean()),
         "balanced_accuracy": float(np.mean(recalls)),
-        "mcc": float(matthews_corrcoef(y, predicted)),
+        # Of one class alone there is nothing to tell apart.
+        "mcc": float(matthews_corrcoef(y, predicted)) if len(np.unique(y)) > 1 else 0.0,
         "log_loss": float(-np.log(np.maximum(proba[np.arange(len(y)), y], 1e-12)).mean()),
         "crops": len(y),
     }

@@ -11,9 +11,8 @@ annotated cells allow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,23 +21,30 @@ from hematovision.archive.folds import list_folds
 from hematovision.cells.cells import Cells
 from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import FieldCard, seal
-from hematovision.networks.detector import find_in_field, run_network
-from hematovision.networks.litert import Network
 from hematovision.networks.tiles import CELL
-from hematovision.program.console import progress
 from hematovision.training.backbone import convert
 from hematovision.training.fields.fields import TrainingField, prepare_fields
 from hematovision.training.fields.fit import BATCH, Trainer, fit_fields, make_step
 from hematovision.training.fields.known import (
+    MOST_RECOUNTED,
     build_known,
+    count_again,
     list_labels,
     recall_known,
     settle_typical,
+    tell_jumps,
 )
 from hematovision.training.fields.network import build_field_network, make_run
 from hematovision.training.fields.thresholds import choose_thresholds
+from hematovision.training.fields.validation import (
+    choose_judges,
+    find_held_out,
+    score_held_out,
+    shrink_thresholds,
+    tell_failures,
+)
 from hematovision.training.plan import Learnt, Plan
-from hematovision.training.shrinkage import read_values, shrink
+from hematovision.training.shrinkage import read_values
 from hematovision.training.start import KnownModel
 from hematovision.training.workers import find_workers
 
@@ -50,7 +56,6 @@ EPOCHS, RATE = 24, 1e-3  # by default
 KNOWN_EPOCHS, KNOWN_STEPS, KNOWN_RATE = 2, 50, 0.3 * RATE
 EPOCH_STEPS = 10  # few fields are shown again and again, until an epoch has so many
 NOTHING = Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-MOST_JUDGES = 100  # fields of a laboratory that thresholds are chosen on
 
 
 class FieldSplits(NamedTuple):
@@ -86,37 +91,53 @@ def learn_fields(
     if known:
         sizes = np.array([known.of_fields.typical_side.get(k, 1.0) for k in labels])
     fields = prepare_fields(splits.train.select(splits.own), labels, sizes)
-    typical = find_workers().take_chiefs(settle_typical(fields, labels, known))
-    network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
-    taught = fields
+    trainer, taught = start_trainer(backbone, fields, labels, known, plan), fields
     if known:
-        taught = recall_known(make_run(network), fields, labels, known.of_fields.thresholds)
-    step, variables = make_step(network, plan.epochs * -(-plan.shown // BATCH), plan.rate)
-    red, start = np.array([is_rbc(name) for name in labels]), read_values(variables)
-    trainer = Trainer(network, step, variables, start, typical, red, known is not None)
+        run, least = make_run(trainer.network), known.of_fields.thresholds
+        taught = recall_known(run, fields, labels, least)
     exports: list[bytes] = []
     if plan.folds:
         held_out = fields
         found, exports = fit_folds(trainer, taught, fields, plan)
     learnt, history = fit_fields(trainer, taught, plan)
-    exported = convert(network)
+    exported = convert(trainer.network)
     if not plan.folds:
         judges = splits.val.select(choose_judges(splits.val.lab, plan.seed))
         held_out = prepare_fields(judges, labels, sizes)
         found = find_held_out(exported, held_out, len(labels))
-    thresholds = choose_thresholds(found, held_out, len(labels))
+    best = choose_thresholds(found, held_out, len(labels))
     if known or plan.folds:
-        thresholds = shrink_thresholds(thresholds, held_out, labels, known)
+        best = shrink_thresholds(best, held_out, labels, known)
+    thresholds = dict(zip(labels, best.round(3).tolist(), strict=True))
     card = FieldCard(
         labels=labels,
         seal=seal(exported, labels),
-        typical_side=dict(zip(labels, typical.tolist(), strict=True)),
-        thresholds=dict(zip(labels, thresholds.round(3).tolist(), strict=True)),
+        typical_side=dict(zip(labels, trainer.typical.tolist(), strict=True)),
+        thresholds=thresholds,
         cell=CELL,
         epochs=plan.epochs,
         cells_without_a_box=sum(len(f.box) - f.annotated for f in learnt),
+        validation=score_held_out(found, held_out, thresholds),
     )
-    return Learnt(network, exported, card, history, exports)
+    notices = tell_failures(card.validation)
+    if known:
+        some = np.random.default_rng([plan.seed, 7]).permutation(len(fields))[:MOST_RECOUNTED]
+        recounted = [fields[i] for i in np.sort(some).tolist()]
+        counts = count_again(recounted, known, exported, thresholds)
+        notices += tell_jumps(counts, len(recounted))
+    return Learnt(trainer.network, exported, card, history, exports, notices)
+
+
+def start_trainer(
+    backbone: keras.Model | None, fields: Sequence[TrainingField], labels: Sequence[str],
+    known: KnownModel | None, plan: Plan,
+) -> Trainer:  # fmt: skip
+    """The network before it is trained, built of a model or anew on a backbone."""
+    typical = find_workers().take_chiefs(settle_typical(fields, labels, known))
+    network = build_known(known, labels) if known else build_field_network(backbone, len(labels))
+    step, variables = make_step(network, plan.epochs * -(-plan.shown // BATCH), plan.rate)
+    red, start = np.array([is_rbc(name) for name in labels]), read_values(variables)
+    return Trainer(network, step, variables, start, typical, red, known is not None)
 
 
 def fit_folds(
@@ -136,32 +157,3 @@ def fit_folds(
         for i, cells in zip(held, answers, strict=True):
             found[i] = cells
     return found, exports
-
-
-def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
-    """Which fields (f,) bool thresholds are chosen on: MOST_JUDGES of each laboratory at most."""
-    rng, chosen = np.random.default_rng([seed, 6]), np.zeros(len(labs), bool)
-    for lab in np.unique(labs):
-        chosen[rng.permutation(np.flatnonzero(labs == lab))[:MOST_JUDGES]] = True
-    return chosen
-
-
-def find_held_out(exported: bytes, fields: Sequence[TrainingField], labels: int) -> list[Cells]:
-    """What an exported network finds in fields of known scale, down to probability 0."""
-    run: Callable[..., Any] = partial(run_network, Network(exported))
-    return [
-        find_in_field(run, f.image(), np.zeros(labels), f.cell_px)
-        for f in progress(fields, len(fields), "thresholds")
-    ]
-
-
-def shrink_thresholds(
-    best: np.ndarray, fields: Sequence[TrainingField], labels: Sequence[str],
-    model: KnownModel | None,
-) -> np.ndarray:  # fmt: skip
-    """The threshold of each label (labels,), the best here, moved towards the known one (else 0.5)
-    where few cells were annotated."""
-    known = model.of_fields.thresholds if model else {}
-    start = np.array([known.get(label, 0.5) for label in labels])
-    count = np.array([sum(int((f.label == k).sum()) for f in fields) for k in range(len(labels))])
-    return shrink(best, start, count)

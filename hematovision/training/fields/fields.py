@@ -39,6 +39,7 @@ class TrainingField:
     cell_px: float  # pixels across a red cell
     free: np.ndarray  # (ceil(h / 4), ceil(w / 4)) bool, certainly no cell
     dismissed: np.ndarray  # (d, 4) found by the network, but with too little of a cell shown
+    counted: int = 0  # red cells that a model gone on from counts, where boxes may be missing
 
     def image(self) -> np.ndarray:
         """The field as the network is shown it, its light levelled, (height, width, 3) uint8."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,12 +64,15 @@ def fit_fields(
             learnt = unpack_found(learnt, reached.extra)
         for epoch in range(reached.epoch + 1, plan.epochs + 1):
             rng, losses = np.random.default_rng([plan.seed, 4, epoch]), []
+            start = time.perf_counter()
             batches = draw_batches(learnt, inputs, plan, epoch, rng)
             for batch in progress(batches, steps, f"fields, epoch {epoch}"):
                 losses.append(float(trainer.step(*batch)))
-            history.append({"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))})
+            seconds = time.perf_counter() - start
+            row = {"phase": "fields", "epoch": epoch, "loss": float(np.mean(losses))}
+            history.append(row | {"seconds": seconds})
             check_loss(history[-1]["loss"], f"fields {epoch}")
-            say_row(history[-1])
+            say_row(row, plan, seconds)
             if epoch in anew and any((red & ~f.complete).any() for f in learnt):
                 learnt = label_anew(network, learnt, red, rng)
                 added = sum(len(f.box) - f.annotated for f in learnt)

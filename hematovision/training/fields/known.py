@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ from hematovision.networks.tiles import Run
 from hematovision.program.console import progress
 from hematovision.training.fields.fields import TrainingField, measure_typical
 from hematovision.training.fields.network import POPULATION, build_field_network, make_run
+from hematovision.training.fields.unboxed import MOST_ANEW
 from hematovision.training.shrinkage import shrink
 from hematovision.training.start import (
     KnownModel,
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 # Cells of a label that move its typical size half of the way from the known one.
 HALF_WAY_SIZE = 20
+MOST_RECOUNTED = 20  # fields that are counted before and after
+# More or fewer cells by such a share, of so many, are a jump.
+JUMP, TELLING = 0.2, 20
 
 
 def list_labels(fields: FieldSplit, model: KnownModel | None) -> list[str]:
@@ -92,14 +98,16 @@ def recall_known(
     labels that aren't boxed completely anywhere: what isn't annotated isn't unlearnt (Li and Hoiem,
     2016).
 
-    Red cells are left out: `label_anew` looks for these.
+    Red cells are counted only, in some of the fields: `label_anew` looks for these.
     """
     lowest = np.array([thresholds.get(label, 1.0) for label in labels])
     red, recalled = np.array([is_rbc(label) for label in labels]), []
-    taught = np.any([f.complete for f in fields], axis=0)
+    wanted = ~red & ~np.any([f.complete for f in fields], axis=0)
+    seen: Counter[str] = Counter()
     for source in progress(fields, len(fields), "finding what is known"):
-        wanted = ~red & ~taught
-        if wanted.any():
+        asked = not source.complete[red].all() and seen[source.lab] < MOST_ANEW
+        if wanted.any() or asked:
+            seen[source.lab] += asked
             found = find_in_field(run, source.image(), lowest, source.cell_px)
             new = wanted[found.label]
             new &= overlap(found.box, source.box).max(axis=1, initial=0) < 0.5
@@ -109,6 +117,36 @@ def recall_known(
                 box=np.concatenate([source.box, box]),
                 label=np.append(source.label, label),
                 annotated=source.annotated + int(new.sum()),
+                counted=int((red & ~source.complete)[found.label].sum()) if asked else 0,
             )
         recalled.append(source)
     return recalled
+
+
+def count_again(
+    fields: Sequence[TrainingField], model: KnownModel, exported: bytes,
+    thresholds: dict[str, float],
+) -> dict[str, tuple[int, int]]:  # fmt: skip
+    """How many cells of each label the model counted in some of the fields, and how many the
+    network does that has learnt from them."""
+    counts: list[Counter[str]] = []
+    for network, names, of in (
+        (model.exported_fields, model.labels, model.of_fields.thresholds),
+        (exported, [*thresholds], thresholds),
+    ):
+        run, lowest = partial(run_network, Network(network)), np.array([of[n] for n in names])
+        cells = (find_in_field(run, f.image(), lowest, f.cell_px) for f in fields)
+        counts.append(Counter(names[k] for found in cells for k in found.label.tolist()))
+    before, after = counts
+    return {label: (before[label], after[label]) for label in thresholds}
+
+
+def tell_jumps(counts: dict[str, tuple[int, int]], fields: int) -> list[str]:
+    """What to say of labels of which clearly more or fewer cells are counted than before."""
+    return [
+        f"after training {after} {label} are counted in {fields} of the fields that were learnt "
+        f"from, before it {before}: look at them (predict.py --field --output) before you rely on "
+        "it"
+        for label, (before, after) in counts.items()
+        if max(before, after) >= TELLING and max(before, after) > (1 + JUMP) * min(before, after)
+    ]

@@ -9,8 +9,8 @@ import pytest
 from conftest import SampleRun
 from drawing import LABELS, RED
 
-from hematovision.training.fields.course import choose_judges
 from hematovision.training.fields.fit import box_loss, draw_fields, heat_loss
+from hematovision.training.fields.validation import choose_judges
 from hematovision.training.fields.views import View, draw_target
 
 
