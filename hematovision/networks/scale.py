@@ -25,8 +25,9 @@ SEEN = 40  # pixels across a red cell in a look at the right scale: half of what
 STEP = 2.2  # from one scale looked at to the next: an octave either way is seen rightly
 MIN_CELL_PX = 9  # pixels of a field across which a red cell can't be told from noise
 MIN_PROBABILITY = 0.3  # of what is seen in a look
-CONVINCING, DOUBTFUL = 0.5, 0.35  # shares of the dark: more is explained at the right scale; less
-SURE = 0.45  # median probability of the cells of a convincing look
+CONVINCING, DOUBTFUL = 0.45, 0.35  # shares of the dark: more is explained at the right scale; less
+SURE = 0.42  # median probability of the cells of a convincing look
+LEAST = 3  # cells that a look's size rests on: one box over all the dark explains it, too
 NEAR = 0.4  # |log| of seen to supposed size, up to which a scale needs no further look
 PLACES = 9  # a look's place is one of 9 x 9
 OVERVIEW = 512  # pixels of the longer side at which ground and places are measured
@@ -50,7 +51,11 @@ class Look(NamedTuple):
     count: int  # cells that tell the size
     probability: float  # their median
 
-    def convinces(self, min_count: int = 3) -> bool:
+    def weigh(self) -> float:
+        """How much a look explains, the less its cells are fewer than LEAST."""
+        return self.explained * min(self.count, LEAST) / LEAST
+
+    def convinces(self, min_count: int = LEAST) -> bool:
         """Whether this is how a field looks at about the right scale."""
         return self.count >= min_count and self.explained >= CONVINCING and self.probability >= SURE
 
@@ -181,7 +186,7 @@ def measure_cell_px(run: Run, image: np.ndarray, typical: np.ndarray, red: np.nd
     while not looks or cell_px >= MIN_CELL_PX:
         for place, _ in zip(search.places(cell_px), range(2), strict=False):
             looks.append(search.look(cell_px, place))
-            if looks[-1].convinces(5 if len(looks) > 1 else 3):
+            if looks[-1].convinces(5 if len(looks) > 1 else LEAST):
                 look = search.refine(looks[-1])
                 if look.convinces():
                     return Scale(look.seen, True)
@@ -189,7 +194,7 @@ def measure_cell_px(run: Run, image: np.ndarray, typical: np.ndarray, red: np.nd
             if looks[-1].explained > 0.4:
                 break
         cell_px /= STEP
-    best = search.refine(max(looks, key=lambda look: look.explained))
+    best = search.refine(max(looks, key=Look.weigh))
     elsewhere = [
         search.look(best.seen, place)
         for place, _ in zip(search.places(best.seen), range(3), strict=False)
