@@ -236,11 +236,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
     if options.download:
         download_bccd(HERE / "data")
+    renames = parse_renames(options.labels)
     datasets = open_datasets(
-        options.data_dir or [find_default()], MOST_DRAWN if options.check else 1
+        options.data_dir or [find_default()], MOST_DRAWN if options.check else 1, renames
     )
     shares = list_shares(options.shards, options.shard)
-    datasets = unify(datasets, parse_renames(options.labels))
+    datasets = unify(datasets, renames)
     datasets = state_complete(datasets, options.complete)
     task = choose_task(options, datasets)
     index = open_index(options, shares)

@@ -21,6 +21,7 @@ from hematovision.program.files import read_file
 MOST_BOXES = 20_000  # of one field
 LARGEST = 1e9  # pixels, shares, degrees: beyond that a number is a slip or an attack
 UNREADABLE = "box without a label or with unreadable corners"
+DOT = "dot, not a box: draw a box around each cell"
 
 Corners = Sequence[float]  # xmin, ymin, xmax, ymax, in any order before `Annotation.add`
 Point = tuple[float, float]
@@ -42,8 +43,10 @@ class Annotation:
     size: tuple[int, int] | None = None  # width and height of the frame the boxes were drawn in
     boxes: list[Box] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # a reason for each box that isn't there
+    notices: list[str] = field(default_factory=list)  # what was settled where it wasn't plain
     normalised: bool = False  # corners are shares of width and height
     split: str = ""  # as CVAT's subset or a CSV's column names it
+    verified: bool = False  # somebody has gone through the picture, labelImg's mark says
 
     def add(self, label: str | None, corners: Corners | None) -> None:
         """Take one box with its corners in any order; where it can't be used, the reason."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hematovision.annotations.annotation import (
+    DOT,
     Annotation,
     Corners,
     bounds,
@@ -36,7 +37,9 @@ def read_cvat(path: Path, root: ET.Element) -> Iterator[Annotation]:
         found = Annotation(path, image.get("name", ""), frame, split=image.get("subset", ""))
         for item in image:
             kind = local(item)
-            if kind not in ("tag", "skeleton", ""):
+            if kind == "points":
+                found.left_out.append(DOT)
+            elif kind not in ("tag", "skeleton", ""):
                 found.add(item.get("label"), corners_of(item, kind))
         yield found
 

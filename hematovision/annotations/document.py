@@ -12,6 +12,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,11 @@ def drop_doctype(path: Path, text: str) -> str:
     return text[: head.start()] + text[end + 1 :] if head and end >= 0 else text
 
 
+def load_lines(path: Path) -> list[str]:
+    """The lines of a text that aren't blank."""
+    return [line for line in decode_text(read_bytes(path, blank=True)).splitlines() if line.strip()]
+
+
 def local(item: ET.Element) -> str:
     """An element's name without its namespace, in small letters."""
     return item.tag.rpartition("}")[2].casefold() if isinstance(item.tag, str) else ""
@@ -83,6 +89,26 @@ def text_of(item: ET.Element | None, *names: str) -> str:
     return (found.text or "").strip() if found is not None else ""
 
 
+def list_texts(document: Any, most: int = 2000) -> list[str]:
+    """Some of the texts that a document of any kind holds, the outermost first."""
+    if isinstance(document, Table):
+        return [cell for row in document.rows[:most] for cell in row][:most]
+    if isinstance(document, ET.Element):
+        return [t for k in document.iter() for t in (k.text, *k.attrib.values()) if t][:most]
+    found: list[str] = []
+    waiting, seen = deque([document]), 0
+    while waiting and len(found) < most and seen < 50 * most:
+        item, seen = waiting.popleft(), seen + 1
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict):
+            found += item.keys()
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return found
+
+
 class Table(NamedTuple):
     """A table as its file holds it; without names of columns `header` is the first row too."""
 
@@ -93,7 +119,11 @@ class Table(NamedTuple):
 def load_table(path: Path) -> Table:
     """The lines of a table with cells between , ; or tabs; UserError where it is none."""
     text = decode_text(read_bytes(path))
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    first, _, rest = text.partition("\n")
+    if first.strip().casefold().startswith("sep=") and len(first.strip()) <= 5:  # Excel's own line
+        text, delimiter = rest, first.strip()[4:] or "\t"
+    else:
+        delimiter = max(",;\t", key=first.count)
     csv.field_size_limit(LONGEST_CELL)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))

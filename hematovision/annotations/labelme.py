@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hematovision.annotations.annotation import Annotation, bounds, frame_of, number
+from hematovision.annotations.annotation import DOT, Annotation, bounds, frame_of, number
+
+DOTS = ("point", "points")
 
 
 def is_labelme(content: Any) -> bool:
@@ -20,6 +22,9 @@ def read_labelme(path: Path, content: dict[str, Any]) -> Iterator[Annotation]:
     found = Annotation(path, str(content.get("imagePath") or ""), frame)
     for shape in content["shapes"]:
         points = [(number(p[0]), number(p[1])) for p in shape.get("points") or []]
+        if shape.get("shape_type") in DOTS or len(points) == 1:
+            found.left_out.append(DOT)
+            continue
         if shape.get("shape_type") == "circle" and len(points) == 2:
             (x, y), edge = points
             r = math.dist((x, y), edge)

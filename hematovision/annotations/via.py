@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hematovision.annotations.annotation import Annotation, Corners, bounds, number
+from hematovision.annotations.annotation import DOT, Annotation, Corners, bounds, number
 from hematovision.annotations.document import Table
+from hematovision.annotations.label_choice import choose_label_key
 
 
 def list_entries(content: Any) -> list[Any]:
@@ -26,13 +27,57 @@ def is_via(content: Any) -> bool:
 
 def read_via(path: Path, content: dict[str, Any]) -> Iterator[Annotation]:
     """All pictures of a file."""
-    for entry in list_entries(content):
+    entries = list_entries(content)
+    drawn = [list_regions(entry) for entry in entries]
+    key = choose_label_key(path, list_values(region for of in drawn for region in of))
+    for entry, regions in zip(entries, drawn, strict=True):
         found = Annotation(path, str(entry.get("filename") or ""))
-        regions = entry["regions"]
-        for region in regions.values() if isinstance(regions, dict) else regions:
-            shape = region.get("shape_attributes") or {}
-            found.add(label_of(region.get("region_attributes") or {}), corners_of(shape))
+        for region in regions:
+            add_region(found, region, key)
         yield found
+
+
+class Region(NamedTuple):
+    """A shape, and its attributes by name as text."""
+
+    shape: dict[str, Any]
+    attributes: dict[str, str]
+
+
+def list_regions(entry: dict[str, Any]) -> list[Region]:
+    """The regions of a picture."""
+    regions = entry["regions"]
+    return [
+        open_region(region.get("shape_attributes") or {}, region.get("region_attributes") or {})
+        for region in (regions.values() if isinstance(regions, dict) else regions)
+    ]
+
+
+def open_region(shape: dict[str, Any], attributes: dict[str, Any]) -> Region:
+    """Of a set of boxes ticked, the one that is."""
+    told = {}
+    for key, value in attributes.items():
+        if isinstance(value, dict):
+            value = next((k for k, ticked in value.items() if ticked), "")
+        told[str(key)] = "" if value is None else str(value)
+    return Region(shape, told)
+
+
+def list_values(regions: Iterable[Region]) -> dict[str, set[str]]:
+    """The values of each attribute."""
+    values: dict[str, set[str]] = {}
+    for region in regions:
+        for key, value in region.attributes.items():
+            values.setdefault(key, set()).add(value)
+    return values
+
+
+def add_region(found: Annotation, region: Region, key: str) -> None:
+    """Take one region; `key`: the attribute that is its label."""
+    if region.shape.get("name") == "point":
+        found.left_out.append(DOT)
+    else:
+        found.add(region.attributes.get(key), corners_of(region.shape))
 
 
 def is_via_table(table: Table) -> bool:
@@ -42,26 +87,22 @@ def is_via_table(table: Table) -> bool:
 def read_via_table(path: Path, table: Table) -> list[Annotation]:
     """The table: one line a region, its shape and attributes as JSON."""
     found: dict[str, Annotation] = {}
+    drawn: list[tuple[Annotation, Region]] = []
     for row in table.rows[1:]:
         cells = dict(zip(table.header, row, strict=False))
         name = cells.get("filename", "").strip()
         target = found.setdefault(name, Annotation(path, name))
         try:
             shape = json.loads(cells.get("region_shape_attributes") or "{}")
-            label = json.loads(cells.get("region_attributes") or "{}")
+            attributes = json.loads(cells.get("region_attributes") or "{}")
             if shape:
-                target.add(label_of(label), corners_of(shape))
+                drawn.append((target, open_region(shape, attributes)))
         except (ValueError, AttributeError, TypeError, RecursionError):
             target.add(None, None)
+    key = choose_label_key(path, list_values(region for _, region in drawn))
+    for target, region in drawn:
+        add_region(target, region, key)
     return list(found.values())
-
-
-def label_of(attributes: dict[str, Any]) -> str:
-    """The first attribute's value; of a set of boxes ticked, the one that is."""
-    value = next((v for v in attributes.values() if v), "")
-    if isinstance(value, dict):
-        value = next((k for k, ticked in value.items() if ticked), "")
-    return str(value)
 
 
 def corners_of(shape: dict[str, Any]) -> Corners | None:

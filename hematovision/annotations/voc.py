@@ -33,7 +33,8 @@ def read_voc(path: Path, root: ET.Element) -> Iterator[Annotation]:
     """One picture's annotation, as labelImg, roLabelImg or LabelMe write it."""
     size = child(root, "size", "imagesize")
     frame = frame_of(text_of(size, "width", "ncols"), text_of(size, "height", "nrows"))
-    found = Annotation(path, text_of(root, "filename"), frame)
+    verified = root.get("verified", "").casefold() in ("yes", "true", "1")
+    found = Annotation(path, text_of(root, "filename"), frame, verified=verified)
     for item in root.iter():
         if local(item) == "object" and text_of(item, "deleted") != "1":
             found.add(text_of(item, "name"), corners_of(item))

@@ -21,11 +21,18 @@ from hematovision.program.console import UserError
 SUFFIX = ".txt"
 
 
+def is_yolo(lines: Sequence[str]) -> bool:
+    """Whether a text's first line is a cell of YOLO's, not a class's or a picture's name."""
+    words = lines[0].split() if lines else []
+    return len(words) >= 5 and not any(math.isnan(number(word)) for word in words)
+
+
 def read_yolo(path: Path, names: Names) -> Annotation:
     """One picture's labels: class, then centre, width and height as shares of the picture, or the
     points of a polygon. A class without a name stays a number.
 
-    Raises UserError where a line is of another form.
+    After a box may come its probability, a track's number, or keypoints, as `names` know. Raises
+    UserError where a line is of another form.
     """
     text = decode_text(read_bytes(path, blank=True))  # empty: a picture without any cell
     found = Annotation(path, "", normalised=True)
@@ -34,19 +41,31 @@ def read_yolo(path: Path, names: Names) -> Annotation:
         if not parts:
             continue
         numbers = [number(p) for p in parts[1:]]
-        kind = number(parts[0].strip())
-        if len(numbers) < 4 or any(map(math.isnan, numbers[:4])) or not kind.is_integer():
+        kind = number(parts[0])
+        if len(numbers) < 4 or any(map(math.isnan, numbers)) or not kind.is_integer():
             raise UserError(
                 f"{path}: line {row} is no YOLO label (class, x, y, width, height); mend it"
             )
-        if len(numbers) < 6:  # four, or a probability too
-            x, y, w, h = numbers[:4]
-            corners: Corners | None = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        else:
-            corners = bounds(list_points(numbers))
         known = str(int(kind))
-        found.add(names.get(known, known), corners)
+        found.add(names.of.get(known, known), corners_of(numbers, parts[-1], names.keypoints))
     return found
+
+
+def corners_of(numbers: Sequence[float], last: str, keypoints: int) -> Corners | None:
+    """The corners of one line's numbers, of which the `last` is as it is written there."""
+    count = len(numbers)
+    tracked = count == 6 and last.isdecimal()  # box, probability, and a track's whole number
+    posed = count == 4 + keypoints or has_visibilities(numbers)
+    if count < 6 or tracked or posed:
+        x, y, w, h = numbers[:4]
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    return bounds(list_points(numbers)) if count % 2 == 0 else None
+
+
+def has_visibilities(numbers: Sequence[float]) -> bool:
+    """Whether a box is followed by keypoints, each x, y and whether it is seen: 0, 1 or 2."""
+    seen = numbers[6::3]
+    return len(numbers) % 3 == 1 and len(seen) > 0 and all(v in (0, 1, 2) for v in seen)
 
 
 def format_yolo(noted: Annotation, labels: Sequence[str]) -> str:

@@ -10,8 +10,10 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from hematovision.cells.taxonomy import is_a
 from hematovision.program.console import UserError
 
+MINUS = "-\u2010\u2011\u2012\u2013\u2212"
 LONGEST_LABEL = 100  # characters; archives hold labels in text of fixed width
 
 # One name for each kind of cell, and what else it is called. Case, spaces, punctuation and an
@@ -49,27 +51,78 @@ NAMES: dict[str, str] = {
     "myeloblast, lymphoblast, monoblast, blaste, blasto, бласт, 原始细胞",
     "Erythroblast": "normoblast, erb, nrbc, nucleated red blood cell, nucleated rbc, "
     "nucleated red cell, nucleated erythrocyte",
+    "Sickle cell": "sickle, sickled, sickled cell, crescent cell, drepanocyte, sichelzelle, "
+    "sichelzellen, drépanocyte, drepanocito, célula falciforme, drepanócito, falce, cellula "
+    "falciforme, серповидная клетка, серповидный эритроцит, дрепаноцит, 镰状细胞, 镰刀形红细胞, "
+    "镰形红细胞, 鎌状赤血球, 겸상적혈구",
+    "Target cell": "target, codocyte, schießscheibenzelle, targetzelle, targetzellen, kodozyt, "
+    "kodozyten, cellule cible, codocito, célula diana, dianocito, célula em alvo, codócito, "
+    "cellula a bersaglio, мишеневидная клетка, мишеневидный эритроцит, кодоцит, 靶形红细胞, "
+    "靶形细胞, 標的赤血球, 표적적혈구",
+    "Elliptocyte": "elliptozyt, elliptozyten, eliptocito, eliptócito, ellissocita, эллиптоцит, "
+    "эллиптоциты, 椭圆形红细胞, 楕円赤血球, 타원적혈구",
+    "Ovalocyte": "oval cell, ovalozyt, ovalozyten, ovalocito, ovalócito, овалоцит, овалоциты, "
+    "卵圆形红细胞, 卵円赤血球",
+    "Burr cell": "burr, echinocyte, crenated cell, crenated, stechapfelzelle, stechapfelzellen, "
+    "echinozyt, echinozyten, échinocyte, equinocito, equinócito, echinocita, эхиноцит, эхиноциты, "
+    "锯齿形红细胞, 皱缩红细胞, ウニ状赤血球",
+    "Acanthocyte": "spur cell, akanthozyt, akanthozyten, acantocito, acantócito, acantocita, "
+    "акантоцит, акантоциты, 棘形红细胞, 有棘赤血球",
+    "Teardrop cell": "teardrop, tear drop, dacrocyte, dacryocyte, dakryozyt, dakryozyten, "
+    "tränentropfenzelle, cellule en larme, dacriocito, célula en lágrima, dacriócito, дакриоцит, "
+    "каплевидная клетка, 泪滴形红细胞, 涙滴赤血球, 눈물방울적혈구",
+    "Spherocyte": "microspherocyte, kugelzelle, kugelzellen, sphärozyt, sphärozyten, sphérocyte, "
+    "esferocito, esferócito, sferocita, сфероцит, сфероциты, 球形红细胞, 球状赤血球, 구상적혈구",
+    "Stomatocyte": "stomatozyt, stomatozyten, estomatocito, estomatócito, stomatocita, стоматоцит, "
+    "стоматоциты, 口形红细胞, 有口赤血球",
+    "Schistocyte": "schizocyte, helmet cell, fragmented red cell, red cell fragment, fragmented "
+    "rbc, rbc fragment, fragmentozyt, fragmentozyten, schistozyt, schistozyten, esquistocito, "
+    "esquizócito, esquistócito, schistocita, шистоцит, шизоцит, 裂红细胞, 破碎红细胞, 破砕赤血球",
+    "Reticulocyte": "retic, retikulozyt, retikulozyten, réticulocyte, reticulocito, reticulócito, "
+    "reticolocita, ретикулоцит, ретикулоциты, 网织红细胞, 網織紅細胞, 網状赤血球, 망상적혈구",
+    "Polychromatic cell": "polychromatocyte, polychromatic erythrocyte, polychromasia, "
+    "polychromatophilic erythrocyte",
+    "Macrocyte": "makrozyt, makrozyten, macrocito, macrócito, макроцит, макроциты, 大红细胞, "
+    "大赤血球",
+    "Microcyte": "mikrozyt, mikrozyten, microcito, micrócito, микроцит, микроциты, 小红细胞, "
+    "小赤血球",
+    "Hypochromic cell": "hypochromic erythrocyte, hypochromia, leptocyte, anulocyte, anulozyt",
+    "Bite cell": "degmacyte, blister cell",
+    "Knizocyte": "pincered cell, knizozyt",
+    "Infected red cell": "infected rbc, parasitized rbc, parasitized red cell, infected "
+    "erythrocyte, parasitized erythrocyte, parasitised rbc, infected red blood cell, parasitized "
+    "red blood cell",
     "Background": "",
 }
 
 
-def fold(label: str) -> str:
-    """What of a label tells kinds apart: its letters and digits, without case, accent or plural."""
+def letters_of(label: str) -> str:
+    """What of a label tells kinds apart: its letters and digits, without case, accent or plural.
+
+    And what stands for something: + and /, a minus at a word's end (CD34-), a break between digits.
+    """
     text = unicodedata.normalize("NFKD", label).casefold()
-    # Accents go, the vowel signs of other scripts stay.
-    key = "".join(
-        c
-        for c in text
-        if c.isalnum() or (unicodedata.combining(c) and not "\u0300" <= c <= "\u036f")
-    )
+    kept: list[str] = []
+    for i, c in enumerate(text):
+        # Accents go, the vowel signs of other scripts stay.
+        accent = unicodedata.combining(c) and "\u0300" <= c <= "\u036f"
+        last, after = "".join(kept[-1:]), text[i + 1 : i + 2]
+        sign = c in MINUS and last.isalnum() and not after.isalnum()
+        if c.isalnum() or c in "+/" or (unicodedata.combining(c) and not accent):
+            kept.append(c)
+        elif sign or (not accent and last.isdigit() and after.isdigit()):
+            kept.append("-")
+    key = "".join(kept)
     return (key[:-1] if len(key) > 3 and key.endswith("s") else key) or label
 
 
 KNOWN = {
-    fold(way): name
+    letters_of(way): name
     for name, ways in NAMES.items()
     for way in (name, *(w for w in ways.split(", ") if w))
 }
+# What may stand before or after a kind's name and says nothing more: "sickle RBC".
+GENERIC = ("redbloodcell", "redcell", "erythrocyte", "rbc", "whitebloodcell", "wbc", "cell")
 
 
 def clean_label(text: str) -> str:
@@ -80,11 +133,15 @@ def clean_label(text: str) -> str:
 
 def find_name(label: str) -> str | None:
     """The one name of a kind of cell that the table knows, else None."""
-    return KNOWN.get(fold(label))
+    key = letters_of(label)
+    bare = [key.removesuffix(word) for word in GENERIC if key.endswith(word)]
+    bare += [key.removeprefix(word) for word in GENERIC if key.startswith(word)]
+    return next((KNOWN[k] for k in (key, *bare) if k in KNOWN), None)
 
 
 def is_rbc(label: str) -> bool:
-    return label == "RBC" or find_name(label) == "RBC"
+    """Whether a label says red cell, of whatever kind."""
+    return is_a(find_name(label) or label, "RBC")
 
 
 def tell_counts(counts: Mapping[str, int], most: int = 20) -> str:
@@ -119,15 +176,19 @@ def unify_labels(counts: Mapping[str, int], renames: Mapping[str, str]) -> dict[
     """
     named: dict[str, str] = {}
     exact = {old: new for old, new in renames.items() if old in counts}
-    alike = {fold(old): new for old, new in renames.items() if old not in counts}
-    absent = [old for old in renames if old not in counts and fold(old) not in map(fold, counts)]
+    alike = {letters_of(old): new for old, new in renames.items() if old not in counts}
+    absent = [
+        old
+        for old in renames
+        if old not in counts and letters_of(old) not in map(letters_of, counts)
+    ]
     if absent:
         raise UserError(
             f"--labels {absent[0]}=...: no box is labelled {absent[0]}; "
             f"labels found: {tell_counts(counts)}"
         )
     for label in counts:
-        new = exact.get(label, alike.get(fold(label), label) if label not in exact else label)
+        new = exact.get(label, alike.get(letters_of(label), label) if label not in exact else label)
         named[label] = new
     numbers = sorted(n for n in named.values() if n and n.replace(".", "", 1).isdecimal())
     if numbers:
@@ -138,12 +199,12 @@ def unify_labels(counts: Mapping[str, int], renames: Mapping[str, str]) -> dict[
         )
     weight: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for label, name in named.items():
-        weight[fold(name)][name] += counts[label]
+        weight[letters_of(name)][name] += counts[label]
     for ways in weight.values():  # where equally frequent, the first by name
         ways.update(dict.fromkeys(sorted(ways), 0))
     best = {key: min(ways, key=lambda w: (-ways[w], w)) for key, ways in weight.items()}
     return {
-        label: (KNOWN.get(fold(name)) or best[fold(name)]) if name else None
+        label: (find_name(name) or best[letters_of(name)]) if name else None
         for label, name in named.items()
     }
 

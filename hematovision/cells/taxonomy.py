@@ -22,7 +22,28 @@ PARENT = {
     "Immature granulocyte": "Immature white cell",
     "Blast": "Immature white cell",
     "Erythroblast": "WBC",
+    "Sickle cell": "RBC",
+    "Target cell": "RBC",
+    "Elliptocyte": "RBC",
+    "Ovalocyte": "RBC",
+    "Burr cell": "RBC",
+    "Acanthocyte": "RBC",
+    "Teardrop cell": "RBC",
+    "Spherocyte": "RBC",
+    "Stomatocyte": "RBC",
+    "Schistocyte": "RBC",
+    "Reticulocyte": "RBC",
+    "Polychromatic cell": "RBC",
+    "Macrocyte": "RBC",
+    "Microcyte": "RBC",
+    "Hypochromic cell": "RBC",
+    "Bite cell": "RBC",
+    "Knizocyte": "RBC",
+    "Infected red cell": "RBC",
 }
+# A white cell is of one of the types; most red cells are of none of these kinds: who says "RBC"
+# where others say "Sickle cell" means a plain one.
+PLAIN = ("RBC",)
 # Nucleated red cells, which are found as white ones are and counted apart from them.
 NUCLEATED_RED = "Erythroblast"
 # What a technician must not miss: cells that belong into the marrow.
@@ -50,24 +71,37 @@ def find_parent(label: str, labels: Sequence[str]) -> str | None:
 
 
 def find_leaves(labels: Sequence[str]) -> list[str]:
-    """The labels that none of the others is a kind of, in their order."""
+    """The labels that none of the others is a kind of, or that are of no kind themselves, in their
+    order."""
     parents = {find_parent(label, labels) for label in labels}
-    return [label for label in labels if label not in parents]
+    return [label for label in labels if label not in parents or label in PLAIN]
 
 
 def list_members(labels: Sequence[str], leaves: Sequence[str]) -> np.ndarray:
-    """Which leaves each label may stand for: (labels, leaves) bool.
+    """Which leaves each label that was annotated may stand for: (labels, leaves) bool.
 
-    "WBC" stands for all its types, a leaf for itself.
+    "WBC" stands for all its types, "RBC" and any leaf for itself.
     """
-    rows = [[is_a(leaf, label) for leaf in leaves] for label in labels]
+    rows = [
+        [
+            leaf == label if label in PLAIN and label in leaves else is_a(leaf, label)
+            for leaf in leaves
+        ]
+        for label in labels
+    ]
     return np.array(rows, bool).reshape(len(labels), len(leaves))
+
+
+def sum_leaves(classes: Sequence[str], leaves: Sequence[str]) -> np.ndarray:
+    """Of which leaves each class is the sum, its own kinds among them: (classes, leaves) bool."""
+    rows = [[is_a(leaf, name) for leaf in leaves] for name in classes]
+    return np.array(rows, bool).reshape(len(classes), len(leaves))
 
 
 def lift(predicted: np.ndarray, annotated: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     """Predicted codes (n,) at the level of detail that was annotated: where "Neutrophil" was
     answered and "WBC" annotated, that is "WBC"."""
-    kinds = list_members(labels, labels)  # [a, b]: b is a kind of a, or a itself
+    kinds = sum_leaves(labels, labels)  # [a, b]: b is a kind of a, or a itself
     return np.where(kinds[annotated, predicted], annotated, predicted)
 
 
@@ -83,7 +117,7 @@ def lift_probabilities(
     is_parent = np.array([label in parents for label in labels])
     if not is_parent.any():
         return proba
-    kinds = list_members(labels, labels)  # [a, b]: b is a kind of a, or a itself
+    kinds = sum_leaves(labels, labels)  # [a, b]: b is a kind of a, or a itself
     below = kinds & ~np.eye(len(labels), dtype=bool)
     kept = np.ones(proba.shape, bool)
     kept[below[annotated]] = False

@@ -7,7 +7,7 @@ isn't, it teaches nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import cv2
@@ -15,8 +15,8 @@ import numpy as np
 
 from hematovision.cells.cells import Segment
 from hematovision.cells.labels import is_rbc, tell_counts, unify_labels
-from hematovision.cells.taxonomy import lineage
-from hematovision.datasets.dataset import Dataset
+from hematovision.cells.taxonomy import is_a, lineage
+from hematovision.datasets.dataset import ALL, Dataset
 from hematovision.datasets.field import Field
 from hematovision.pictures.frame import QUARTER
 from hematovision.program.console import UserError
@@ -44,7 +44,8 @@ def measure_unboxed(free: np.ndarray, segments: Sequence[Segment], cell_px: floa
 def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> list[Dataset]:
     """The datasets with what ``--complete LAB=RBC,WBC`` states for each, by its name or folder.
 
-    Raises UserError where there is no such dataset or it has no such label.
+    A kind counts as what it is a kind of. Raises UserError where there is no such dataset or it has
+    no such label.
     """
     stated = list(datasets)
     for text in texts:
@@ -59,21 +60,37 @@ def state_complete(datasets: Sequence[Dataset], texts: Sequence[str]) -> list[Da
             )
         dataset = stated[named[0]]
         counts = dataset.count_labels()
-        found = unify_labels({k.strip(): 1 for k in labels.split(",") if k.strip()}, {})
-        absent = [k for k, name in found.items() if name not in counts]
+        names = name_labels([k.strip() for k in labels.split(",") if k.strip()])
+        absent = [name for name in names if not any(is_a(label, name) for label in counts)]
         if absent:
             raise UserError(
                 f"--complete {text}: no box is labelled {absent[0]}; "
                 f"labels found: {tell_counts(counts)}"
             )
-        names = sorted({name for name in found.values() if name})
-        stated[named[0]] = replace(dataset, complete=tuple(names))
+        stated[named[0]] = replace(dataset, complete=tuple(sorted(names)))
     return stated
+
+
+def name_labels(labels: Sequence[str]) -> list[str]:
+    """Labels by the names that hold for them, each once."""
+    found = unify_labels({label: 1 for label in labels if not label.isdecimal()}, {})
+    return list(dict.fromkeys(name for name in found.values() if name))
 
 
 def find_root(label: str) -> str:
     """What a label is a kind of in the end: a white cell, for a neutrophil."""
     return list(lineage(label))[-1]
+
+
+def spread_complete(stated: Sequence[str], labels: Collection[str]) -> tuple[str, ...]:
+    """The labels that lack no box where those `stated` don't: their kinds among `labels` too.
+
+    A kind alone counts only where its root does: that all neutrophils have a box says nothing of
+    the other white cells.
+    """
+    of = {label for label in labels if any(is_a(label, name) for name in stated)} | set(stated)
+    open_roots = {find_root(label) for label in labels if label not in of}
+    return tuple(sorted(label for label in of if find_root(label) not in open_roots))
 
 
 def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
@@ -100,13 +117,35 @@ def judge_complete(fields: Sequence[Field]) -> tuple[tuple[str, ...], float]:
 
 
 def settle_complete(dataset: Dataset, fields: Sequence[Field]) -> list[Field]:
-    """The fields with the labels that are boxed completely, as stated or as judged, and say so."""
-    judged, share = judge_complete(fields)
-    complete = judged if dataset.complete is None else dataset.complete
-    how = "as stated"
-    if dataset.complete is None:
-        red = any(is_rbc(s.label) for f in fields for s in f.segments)
+    """The fields with the labels that are boxed completely, and how that is known is said: stated
+    by --complete, else said by the dataset of the fields that were gone through, else judged."""
+    labels = {s.label for f in fields for s in f.segments}
+    notices = dataset.findings.notices
+    if dataset.complete is not None:
+        complete = spread_complete(dataset.complete, labels)
+        notices.append(tell_complete(dataset.lab, complete, "as stated"))
+        return [replace(field, complete=complete) for field in fields]
+    told: Counter[tuple[str, ...]] = Counter()
+    others = [f for f in fields if f.gone_through is None]
+    judged, share = judge_complete(others)
+    found = []
+    for field in fields:
+        complete = judged
+        if field.gone_through is not None:
+            said = sorted(labels) if field.gone_through == ALL else name_labels(field.gone_through)
+            complete = spread_complete(said, labels)
+            told[complete] += 1
+        found.append(replace(field, complete=complete))
+    for names, n in told.items():
+        how = f"said to be gone through, {n} field(s)"
+        notices.append(tell_complete(dataset.lab, names, how))
+    if others:
+        red = any(is_rbc(s.label) for f in others for s in f.segments)
         how = f"judged: some {share:.0%} of red cells have no box" if red else "judged"
-    names = ", ".join(complete) or "none"
-    dataset.findings.notices.append(f"{dataset.lab}: labels boxed completely: {names} ({how})")
-    return [replace(field, complete=complete) for field in fields]
+        how += f", the other {len(others)} field(s)" if told else ""
+        notices.append(tell_complete(dataset.lab, judged, how))
+    return found
+
+
+def tell_complete(lab: str, labels: Sequence[str], how: str) -> str:
+    return f"{lab}: labels boxed completely: {', '.join(labels) or 'none'} ({how})"

@@ -12,6 +12,8 @@ from hematovision.datasets.findings import Findings
 from hematovision.datasets.layout import Layout
 from hematovision.program.console import UserError
 
+ALL = ("*",)  # gone through for every label that the dataset has
+
 
 @dataclass(frozen=True)
 class Noted:
@@ -21,6 +23,9 @@ class Noted:
     annotation: Annotation
     split: str = ""
     whole: bool = False  # one cell fills the picture: its class is its folder's name
+    gone_through: tuple[str, ...] | None = (
+        None  # labels it is said to lack no box of; None: of none
+    )
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Field:
     look: str = ""  # perceptual hashes, see `twins`
     unboxed: float = 0.0  # red cells' worth of dark area outside of all boxes
     complete: tuple[str, ...] = ()  # labels of which every cell here has its box
+    gone_through: tuple[str, ...] | None = None  # labels that it's said to lack no box of
     whole: bool = False  # one cell fills the picture
     group: int = 0  # the same for pictures that show the same, see `splits.group_twins`
     split: str = ""  # train, val, test, or "" for none

@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hematovision.annotations.annotation import decode_text, read_bytes
-from hematovision.annotations.class_names import NAME_FILES, YAML
+from hematovision.annotations.class_names import is_name_file
+from hematovision.annotations.complete import is_complete_file
 from hematovision.annotations.reading import SUFFIXES
 from hematovision.program.console import UserError
 from hematovision.program.files import IMAGE_SUFFIXES
@@ -32,9 +31,7 @@ SPLIT_WORD = re.compile(
     r"(?:instances_|_)?(?:(train|training|trn)|(val|valid|validation|validate|dev)|(test|testing))"
     r"(?:[\W_]?\d{2,4})?(?:[\W_](?:simple|set|data|images|imgs|annotations|labels))?"
 )
-FLAGS = ("0", "1", "-1", "-0")  # after a name, in VOC's lists of one class
 LITTER = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
-Key = tuple[tuple[str, ...], str]  # the folder's context, and the name
 
 
 def normal(text: str) -> str:
@@ -42,12 +39,16 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
+def drop_suffix(name: str) -> str:
+    """A file's name without the ending of an annotation."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and ("." + suffix).lower() in SUFFIXES else name
+
+
 def bare_name(name: str) -> str:
     """A file's name without its ending, or its two: x of x.jpg, x.xml and x.jpg.xml."""
+    name = drop_suffix(name)
     stem, dot, suffix = name.rpartition(".")
-    if dot and ("." + suffix).lower() in SUFFIXES:
-        name = stem
-        stem, dot, suffix = name.rpartition(".")
     return stem if dot and ("." + suffix).lower() in IMAGE_SUFFIXES else name
 
 
@@ -69,6 +70,7 @@ class Layout:
     pictures: list[PurePosixPath] = field(default_factory=list)
     annotations: list[PurePosixPath] = field(default_factory=list)  # by suffix: any may be none
     names: list[PurePosixPath] = field(default_factory=list)  # files with class names
+    completes: list[PurePosixPath] = field(default_factory=list)  # which were gone through
     kinds: Counter[str] = field(default_factory=Counter)  # how many files of each suffix
 
     def path(self, relative: PurePosixPath) -> Path:
@@ -80,7 +82,13 @@ def scan(root: Path) -> Layout:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; --data-dir wants a folder of annotated pictures")
     found = Layout(root)
-    for folder, below, files in os.walk(root):
+    seen: set[tuple[int, int]] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above, or one met twice
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         below[:] = sorted(b for b in below if b[0] != "." and b.casefold() not in LITTER)
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         for name in sorted(files):
@@ -88,13 +96,21 @@ def scan(root: Path) -> Layout:
                 continue
             suffix = os.path.splitext(name)[1].lower()
             found.kinds[suffix or "without an ending"] += 1
-            if name.casefold() in NAME_FILES or suffix in YAML:
-                found.names.append(here / name)
-            elif suffix in IMAGE_SUFFIXES:
-                found.pictures.append(here / name)
-            elif suffix in SUFFIXES:
-                found.annotations.append(here / name)
+            home = choose_list(found, name, suffix)
+            if home is not None:
+                home.append(here / name)
     return found
+
+
+def choose_list(layout: Layout, name: str, suffix: str) -> list[PurePosixPath] | None:
+    """The list that a file belongs into by its name; None: into none."""
+    if is_complete_file(name):
+        return layout.completes
+    if is_name_file(name):
+        return layout.names
+    if suffix in IMAGE_SUFFIXES:
+        return layout.pictures
+    return layout.annotations if suffix in SUFFIXES else None
 
 
 def context(path: PurePosixPath) -> tuple[str, ...]:
@@ -106,108 +122,3 @@ def context(path: PurePosixPath) -> tuple[str, ...]:
 def folder_split(path: PurePosixPath) -> str:
     """The split that the innermost folder named after one says; "" where none."""
     return next((s for part in reversed(path.parts[:-1]) if (s := split_of(part))), "")
-
-
-class PictureIndex:
-    """Finds a dataset's pictures by what annotations and lists call them."""
-
-    def __init__(self, pictures: Iterable[PurePosixPath]) -> None:
-        self.exact: defaultdict[Key, list[PurePosixPath]] = defaultdict(list)
-        self.caseless: defaultdict[Key, list[PurePosixPath]] = defaultdict(list)
-        self.anywhere: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
-        for path in pictures:
-            stem, where = bare_name(path.name), context(path)
-            self.exact[where, unicodedata.normalize("NFC", stem)].append(path)
-            self.caseless[where, normal(stem)].append(path)
-            self.anywhere[normal(stem)].append(path)
-
-    def find(self, name: str, where: tuple[str, ...], split: str = "") -> PurePosixPath | None:
-        """The picture of that name (with or without folders and ending) in that context, else the
-        only one of the name anywhere, of those that the folders or the split named leave over."""
-        given = PurePosixPath(name.replace("\\", "/"))
-        stem = bare_name(given.name)
-        for table, key in (
-            (self.exact, unicodedata.normalize("NFC", stem)),
-            (self.caseless, normal(stem)),
-        ):
-            inside = (*where, *context(given))
-            for at in dict.fromkeys((inside, where)):
-                found = table.get((at, key), ())
-                if found:
-                    return next((p for p in found if p.name == given.name), found[0])
-        found = self.anywhere.get(normal(stem), [])
-        if len(found) > 1:
-            tail = tuple(normal(p) for p in given.parts)
-            ends = [p for p in found if tuple(map(normal, p.parts[-len(tail) :])) == tail]
-            found = ends if ends else found
-        if len(found) > 1 and split:
-            found = [p for p in found if folder_split(p) == split]
-        if len(found) > 1:  # one of which the folder is part of the other's
-            found = [p for p in found if context(p)[: len(where)] == where]
-        return found[0] if len(found) == 1 else None
-
-
-def find_lists(layout: Layout) -> dict[str, PurePosixPath]:
-    """The split lists train.txt, val.txt and test.txt, those in ImageSets/Main first."""
-    found: dict[str, PurePosixPath] = {}
-    texts = [p for p in layout.annotations if p.suffix.lower() == ".txt"]
-    ranked = sorted(texts, key=lambda p: (p.parent.name.casefold() != "main", len(p.parts), p))
-    for path in ranked:
-        split = split_of(bare_name(path.name))
-        if split and path.stem.casefold() in ("train", "val", "valid", "test"):
-            home = found.setdefault(split, path)
-            if home.parent != path.parent and path.parent.name.casefold() == "main":
-                found[split] = home
-    folders = Counter(p.parent for p in found.values())
-    if len(folders) > 1:  # lists that stand together belong together
-        best = max(folders, key=lambda f: folders[f])
-        found = {split: path for split, path in found.items() if path.parent == best}
-    return found
-
-
-def read_list(path: Path) -> list[list[str]]:
-    """For each line of a split list the names that it may mean, the likeliest first.
-
-    A name may have spaces, an ending and folders, and a flag after it (VOC's class lists).
-    Raises UserError where the file can't be read.
-    """
-    lines = []
-    try:
-        text = decode_text(read_bytes(path, blank=True))
-        if "\0" in text or "\ufffd" in text:
-            raise UserError(f"{path}: not text; try --split random")
-    except UserError as error:
-        raise UserError(f"{str(error).partition(';')[0]}; try --split random") from None
-    for line in text.splitlines():
-        whole = line.strip().strip("\"'")
-        if whole:
-            name, *flag = whole.rsplit(maxsplit=1)
-            flagless = name if flag and flag[0] in FLAGS else whole
-            lines.append(list(dict.fromkeys((whole, flagless, whole.split(maxsplit=1)[0]))))
-    return lines
-
-
-def read_lists(layout: Layout, index: PictureIndex) -> dict[PurePosixPath, str]:
-    """The split of each picture that the lists name; UserError where one is in two of them."""
-    home: dict[PurePosixPath, str] = {}
-    for split, relative in find_lists(layout).items():
-        where = context(relative)
-        for names in read_list(layout.path(relative)):
-            found = next((p for n in names if (p := index.find(n, where))), None)
-            if found is not None and home.setdefault(found, split) != split:
-                raise UserError(
-                    f"{layout.path(relative)}: {names[0]} is in {home[found]}.txt too; "
-                    "one list per field"
-                )
-    return home
-
-
-def find_class_folders(pictures: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The class of each picture by its folder, where a dataset has a folder for each class: the
-    innermost one that isn't named by role or split. Empty unless there are two classes."""
-    classes: dict[PurePosixPath, str] = {}
-    for path in pictures:
-        folder = path.parent.name
-        if folder and normal(folder) not in ROLES and not split_of(folder):
-            classes[path] = folder
-    return classes if len({normal(c) for c in classes.values()}) > 1 else {}

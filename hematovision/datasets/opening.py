@@ -25,8 +25,13 @@ def find_default() -> Path:
     return chosen
 
 
-def open_datasets(roots: Sequence[Path], keep: int = 1) -> list[Dataset]:
-    """Find and pair what each folder holds. Laboratories are named after their folders."""
+def open_datasets(
+    roots: Sequence[Path], keep: int = 1, renames: Mapping[str, str] | None = None
+) -> list[Dataset]:
+    """Find and pair what each folder holds. Laboratories are named after their folders.
+
+    `renames`: what --labels asks for, by which folders of a class are known too.
+    """
     if len({root.resolve() for root in roots}) < len(roots):
         raise UserError("--data-dir: one folder is named twice; name each once")
     taken: Counter[str] = Counter()
@@ -37,7 +42,7 @@ def open_datasets(roots: Sequence[Path], keep: int = 1) -> list[Dataset]:
             name = f"{clean_label(root.resolve().parent.name)[:60]}/{name}"
         taken[name] += 1
         lab = name if taken[name] == 1 else f"{name}-{taken[name]}"
-        datasets.append(open_dataset(root, lab, keep))
+        datasets.append(open_dataset(root, lab, keep, renames or ()))
     return datasets
 
 
@@ -67,10 +72,15 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> list[Datas
                 dataset.findings.add(
                     "put right", f"label {name} spelt in {len(ways)} ways", Example(text)
                 )
-    return [
-        replace(dataset, notes=[rename_boxes(note, unified) for note in dataset.notes])
-        for dataset in datasets
-    ]
+    renamed = []
+    for dataset in datasets:
+        notes = [rename_boxes(note, unified) for note in dataset.notes]
+        # A picture of one cell goes with its label.
+        notes = [note for note in notes if note.annotation.boxes or not note.whole]
+        renamed.append(replace(dataset, notes=notes))
+        if not notes:
+            raise renamed[-1].refuse_empty()
+    return renamed
 
 
 def rename_boxes(note: Noted, unified: Mapping[str, str | None]) -> Noted:

@@ -1,42 +1,41 @@
-"""Pairs: the pictures of a dataset and what was annotated in each of them."""
+"""Pairs: the pictures of a dataset and what was annotated in each of them.
+
+Where a picture was annotated in several files, one counts: XML first, then JSON, tables and texts,
+of one kind the first by its path; what another says otherwise is told. A file that speaks of one
+picture belongs to the picture of its own name, else to the one that it states; a file that speaks
+of many, to those that it states.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from hematovision.annotations.annotation import Annotation
-from hematovision.annotations.class_names import Names, read_names
-from hematovision.annotations.reading import SUFFIXES, read_annotations
-from hematovision.annotations.yolo import SUFFIX as YOLO
-from hematovision.annotations.yolo import read_yolo
+from hematovision.annotations.complete import read_complete
+from hematovision.annotations.reading import SUFFIXES
 from hematovision.archive.metadata import SPLITS
-from hematovision.cells.labels import find_name
-from hematovision.datasets.dataset import Dataset, Noted
+from hematovision.datasets.claims import Claim, Claims, Strange, settle
+from hematovision.datasets.class_folders import read_class_folders
+from hematovision.datasets.dataset import ALL, Dataset, Noted
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.layout import (
-    Layout,
-    PictureIndex,
-    bare_name,
-    context,
-    find_class_folders,
-    find_lists,
-    folder_split,
-    read_lists,
-    scan,
-    split_of,
-)
+from hematovision.datasets.layout import Layout, bare_name, normal, scan
+from hematovision.datasets.picture_index import PictureIndex
+from hematovision.datasets.split_lists import find_lists, read_lists
 from hematovision.program.console import UserError, say
 
 
-def open_dataset(root: Path, lab: str, keep: int = 1) -> Dataset:
-    """Find and pair what a folder holds; UserError where nothing in it is annotated."""
+def open_dataset(root: Path, lab: str, keep: int = 1, named: Collection[str] = ()) -> Dataset:
+    """Find and pair what a folder holds; `named`: labels that --labels renames.
+
+    Raises UserError where nothing in it is annotated.
+    """
     layout = scan(root)
     findings = Findings(keep, files=layout.kinds)
     index = PictureIndex(layout.pictures)
     lists = find_lists(layout)
-    notes = pair_up(layout, index, set(lists.values()), findings)
+    notes = pair_up(layout, index, set(lists.values()), named, findings)
+    notes = note_gone_through(layout, notes, findings)
     missing = tuple(f"{s}.txt" for s in SPLITS if s not in lists)
     listed = read_lists(layout, index) if notes else {}
     dataset = Dataset(root, lab, layout, notes, listed, missing, findings)
@@ -46,126 +45,80 @@ def open_dataset(root: Path, lab: str, keep: int = 1) -> Dataset:
 
 
 def pair_up(
-    layout: Layout, index: PictureIndex, lists: set[PurePosixPath], findings: Findings
+    layout: Layout,
+    index: PictureIndex,
+    lists: set[PurePosixPath],
+    named: Collection[str],
+    findings: Findings,
 ) -> list[Noted]:
-    """Each picture with its annotation, sorted by name; what has no partner goes to `findings`.
-
-    Where a picture was annotated twice, XML counts first, then JSON, tables and YOLO's text.
-    """
-    claims = Claims(layout, index, findings)
+    """Each picture with its annotation, sorted by name; what has no partner goes to `findings`."""
+    reader = Claims(layout, index, findings)
     ranked = sorted(
         (p for p in layout.annotations if p not in lists),
         key=lambda p: SUFFIXES.index(p.suffix.lower()),
     )
-    paired: dict[PurePosixPath, Noted] = {}
-    orphans: list[PurePosixPath] = []
-    for relative in ranked:
-        found = claims.read(relative)
-        for picture, note in found:
-            if picture is None:
-                orphans.append(relative if len(found) == 1 else PurePosixPath(note.picture))
-            elif picture not in paired:
-                split = folder_split(picture) or split_of(note.split)
-                if not split and len(found) > 1:
-                    split = split_of(bare_name(relative.name))
-                paired[picture] = Noted(picture, note, split)
-    broken = claims.broken - paired.keys()
-    if orphans:
-        findings.add("left out", "annotation without image", Example(str(orphans[0])), len(orphans))
-    paired |= {note.picture: note for note in read_class_folders(layout, paired, broken)}
+    claims = [claim for relative in ranked for claim in reader.read(relative)]
+    paired = {
+        claim.picture: Noted(claim.picture, claim.annotation, claim.split())
+        for claim in settle(claims, findings)
+        if claim.picture is not None
+    }
+    tell_orphans(claims, findings)
+    broken = reader.broken - paired.keys()
+    strange = tell_strange(layout, reader.strange, paired, findings)
+    rest = [p for p in layout.pictures if p not in paired and p not in broken]
+    only_known = bool(paired or broken or strange)
+    for note in read_class_folders(layout, rest, named, only_known, findings):
+        paired[note.picture] = note
     count_unpaired(layout, {*paired, *broken}, findings)
     return sorted(
         paired.values(), key=lambda n: (n.picture.parent.parts, bare_name(n.picture.name))
     )
 
 
-class Claim(NamedTuple):
-    """An annotation, and the picture that it is of; None where there is none of its name."""
+def tell_orphans(claims: Sequence[Claim], findings: Findings) -> None:
+    """Count the annotations whose picture isn't there."""
+    orphans = [claim.name() for claim in claims if claim.picture is None]
+    if orphans:
+        findings.add("left out", "annotation without image", Example(orphans[0]), len(orphans))
 
-    picture: PurePosixPath | None
-    annotation: Annotation
+
+def tell_strange(
+    layout: Layout,
+    strange: Sequence[Strange],
+    paired: Collection[PurePosixPath],
+    findings: Findings,
+) -> bool:
+    """Warn of annotations of a kind that isn't read, where a picture that they speak of has no
+    other; whether there are any."""
+    lacking = [s for s in strange if any(p not in paired for p in s.pictures)]
+    for file, _, told in lacking:
+        say(f"warning: {layout.path(file)}: {told}")
+        findings.add("left out", "annotation of a kind that isn't read", Example(str(file)))
+    return bool(lacking)
 
 
-class Claims:
-    """Reads the annotation files of a dataset, and finds the pictures that they speak of."""
-
-    def __init__(self, layout: Layout, index: PictureIndex, findings: Findings) -> None:
-        self.broken: set[PurePosixPath] = set()  # pictures whose annotation can't be read
-        self._layout, self._index, self._findings = layout, index, findings
-        self._names: dict[tuple[str, ...], Names] = {}
-
-    def read(self, relative: PurePosixPath) -> list[Claim]:
-        """What a file says; nothing, and a warning, where it can't be read."""
-        where = context(relative)
+def note_gone_through(layout: Layout, notes: list[Noted], findings: Findings) -> list[Noted]:
+    """The notes with the labels that no cell lacks its box of, as the dataset's own file says, or
+    labelImg's mark: all labels, then."""
+    said: dict[tuple[PurePosixPath, str], tuple[str, ...]] = {}
+    for relative in layout.completes:
         try:
-            if relative.suffix.lower() == YOLO:
-                return self._read_yolo(relative, where)
-            hint = split_of(bare_name(relative.name)) or folder_split(relative)
-            return [
-                Claim(find_picture(self._index, relative, note, where, hint), note)
-                for note in read_annotations(self._layout.path(relative))
-            ]
+            complete = read_complete(layout.path(relative))
         except UserError as error:
             say(f"warning: {error}")
-            self._findings.add("left out", "unreadable annotation", Example(str(relative)))
-            picture = self._index.find(relative.name, where)
-            if picture is not None:
-                self.broken.add(picture)
-            return []
-
-    def _read_yolo(self, relative: PurePosixPath, where: tuple[str, ...]) -> list[Claim]:
-        picture = self._index.find(relative.name, where)
-        if picture is None:  # a text that belongs to no picture is no annotation
-            return []
-        if where not in self._names:
-            self._names[where] = names_for(self._layout, where)
-        note = read_yolo(self._layout.path(relative), self._names[where])
-        return [Claim(picture, note)]
-
-
-def find_picture(
-    index: PictureIndex,
-    relative: PurePosixPath,
-    note: Annotation,
-    where: tuple[str, ...],
-    hint: str,
-) -> PurePosixPath | None:
-    """The picture of an annotation: of the file's own name, else of the name that it states."""
-    stated = note.picture
-    own = index.find(relative.name, where, hint)
-    if own is not None and stated:  # x.png beside x.tif
-        other = index.find(stated, where, hint)
-        if other is not None and bare_name(other.name) == bare_name(own.name):
-            return other
-    if own is None and stated:
-        return index.find(stated, where, hint)
-    return own
-
-
-def names_for(layout: Layout, where: tuple[str, ...]) -> Names:
-    """The class names that hold in a context: of the file with names that is nearest upwards."""
-    best: PurePosixPath | None = None
-    for path in layout.names:
-        at = context(path)
-        if where[: len(at)] == at and (best is None or len(at) > len(context(best))):
-            best = path
-    return read_names(layout.path(best)) if best is not None else {}
-
-
-def read_class_folders(
-    layout: Layout, paired: Mapping[PurePosixPath, Noted], broken: set[PurePosixPath]
-) -> Iterator[Noted]:
-    """Pictures without an annotation whose folder is their class: one cell each.
-
-    Beside annotated fields only folders count that are named after a kind of cell.
-    """
-    rest = [p for p in layout.pictures if p not in paired and p not in broken]
-    for picture, label in find_class_folders(rest).items():
-        if (paired or broken) and find_name(label) is None:
+            findings.add("left out", "unreadable annotation", Example(str(relative)))
             continue
-        note = Annotation(layout.path(picture), picture.name, normalised=True)
-        note.add(label, (0.0, 0.0, 1.0, 1.0))
-        yield Noted(picture, note, folder_split(picture), whole=True)
+        for name in complete.pictures:
+            said[relative.parent, normal(bare_name(name))] = complete.labels
+    noted = []
+    for note in notes:
+        name = normal(bare_name(note.picture.name))
+        found = next((said[f, name] for f in note.picture.parents if (f, name) in said), None)
+        if found is None and note.annotation.verified:
+            found = ALL
+        noted.append(replace(note, gone_through=found))
+    return noted
 
 
 def count_unpaired(layout: Layout, known: set[PurePosixPath], findings: Findings) -> None:

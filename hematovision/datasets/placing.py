@@ -15,12 +15,18 @@ import numpy as np
 
 from hematovision.annotations.annotation import Annotation, Box
 from hematovision.cells.cells import Segment
+from hematovision.cells.taxonomy import is_a
 from hematovision.datasets.findings import Example, Findings
 from hematovision.program.console import UserError
 
 NO_AREA = "box without area"
 OUTSIDE = "box outside its field"
 MOSTLY_OUTSIDE = "box mostly outside its field, cut to what is inside"
+TWICE = "box drawn twice around one cell"
+TWO_LABELS = "box with two labels that exclude each other"
+ALMOST = "boxes that nearly cover each other, taken for two cells"
+TWICE_PX = 1.5  # by which the edges of one box drawn twice may differ
+ALMOST_SHIFT = 0.06  # of a box's side, by which edges differ where it is worth a look
 SLACK = 0.02  # of a side: by how far boxes may stand out of their frame
 SAME_SHAPE = 0.02  # by how much two proportions may differ through rounding
 
@@ -135,7 +141,52 @@ def place_boxes(
         if 2 * area < (xmax - xmin) * (ymax - ymin):
             found.add("put right", MOSTLY_OUTSIDE, replace_boxes(example, [box]))
         segments.append(Segment(box.label, inside))
-    return Placed(segments, found, scaled)
+    return Placed(drop_doubles(segments, found, example), found, scaled)
+
+
+def drop_doubles(segments: Sequence[Segment], found: Findings, example: Example) -> list[Segment]:
+    """Each cell once: of boxes in one place that say the same, or the one what the other is a kind
+    of, the first or the finer stays; where they contradict each other, none."""
+    gone: set[int] = set()
+    for i, j, apart in find_doubles(np.array([s.box for s in segments], float).reshape(-1, 4)):
+        if {i, j} & gone:
+            continue
+        first, second = segments[i], segments[j]
+        boxes = [Box(s.label, s.box) for s in (first, second)]
+        if apart > TWICE_PX:
+            found.add("noticed", ALMOST, replace_boxes(example, boxes))
+        elif is_a(second.label, first.label) or is_a(first.label, second.label):
+            finer = first.label != second.label and is_a(second.label, first.label)
+            gone.add(i if finer else j)
+            found.add("put right", TWICE, replace_boxes(example, boxes))
+        else:
+            gone |= {i, j}
+            found.add("left out", TWO_LABELS, replace_boxes(example, boxes), 2)
+    return [segment for i, segment in enumerate(segments) if i not in gone]
+
+
+def find_doubles(box: np.ndarray) -> list[tuple[int, int, float]]:
+    """Pairs i < j of boxes (n, 4) that lie nearly in one place, and how many pixels their edges are
+    apart at most.
+
+    Of several there, each is paired with one: so there are no more pairs than boxes.
+    """
+    order = np.argsort(box[:, 0], kind="stable")
+    box = box[order]
+    side = np.minimum(*(box[:, 2:] - box[:, :2]).T) if len(box) else np.zeros(0)
+    near = np.maximum(TWICE_PX, ALMOST_SHIFT * side)
+    ends = np.searchsorted(box[:, 0], box[:, 0] + near, side="right")
+    pairs, paired = [], np.zeros(len(box), bool)
+    for i, end in enumerate(ends.tolist()):
+        if paired[i]:
+            continue
+        apart = np.abs(box[i + 1 : end] - box[i]).max(axis=1, initial=0)
+        close = apart <= np.minimum(near[i], near[i + 1 : end])
+        paired[i + 1 : end] |= close
+        for j in np.flatnonzero(close).tolist():
+            first, second = sorted((int(order[i]), int(order[i + 1 + j])))
+            pairs.append((first, second, float(apart[j])))
+    return sorted(pairs)
 
 
 def replace_boxes(example: Example, boxes: Sequence[Box]) -> Example:

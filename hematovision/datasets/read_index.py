@@ -208,5 +208,6 @@ def unpack(row: dict[str, Any], dataset: Dataset, note: Noted) -> tuple[Field | 
         whole=note.whole,
         given=note.split,
         listed=dataset.listed.get(note.picture, ""),
+        gone_through=note.gone_through,
     )
     return field, found

@@ -107,4 +107,5 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
         whole=note.whole,
         given=note.split,
         listed=dataset.listed.get(note.picture, ""),
+        gone_through=note.gone_through,
     ), placed.findings

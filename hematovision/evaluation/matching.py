@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hematovision.archive.contents import Archive, FieldSplit, Split
-from hematovision.cells.labels import find_name, fold, is_rbc, tell_counts
+from hematovision.cells.labels import find_name, is_rbc, letters_of, tell_counts
 from hematovision.cells.taxonomy import find_parent, is_a
 from hematovision.networks.classifier import Classifier, decide
 from hematovision.pictures.images import Crops, square_crop
@@ -74,13 +74,15 @@ def match_classes(archive: Sequence[str], model: Sequence[str]) -> Match:
     if (list(archive) == BINARY) != (list(model) == BINARY):
         red_archive, red_model = ([int(is_rbc(c)) for c in k] for k in (archive, model))
         return Match(BINARY, red_archive, red_model)
-    same = {find_name(c) or fold(c): c for c in model}
+    same = {find_name(c) or letters_of(c): c for c in model}
     found: dict[str, str | None] = {}
     for c in archive:
         known = find_name(c) or c
         finer = [m for m in model if is_a(m, known)]
         found[c] = (
-            same.get(find_name(c) or fold(c)) or find_parent(known, model) or (c if finer else None)
+            same.get(find_name(c) or letters_of(c))
+            or find_parent(known, model)
+            or (c if finer else None)
         )
     targets = {t for t in found.values() if t}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hematovision.cells.labels import is_rbc
-from hematovision.cells.taxonomy import list_members
+from hematovision.cells.taxonomy import sum_leaves
 from hematovision.networks.card import NAME
 from hematovision.networks.litert import Network
 from hematovision.pictures.images import Crops, scale_pixels, slices
@@ -121,7 +121,8 @@ def merge_leaves(leaves: Sequence[str], classes: Sequence[str], task: str) -> np
     """Which leaves make up each class of the task: (leaves, classes) bool, or None where each is
     its own. A parent among the classes is the sum of its kinds."""
     if task == "multiclass":
-        return None if list(leaves) == list(classes) else list_members(classes, leaves).T
+        merge = sum_leaves(classes, leaves).T
+        return None if np.array_equal(merge, np.eye(len(leaves), dtype=bool)) else merge
     is_red = np.array([is_rbc(leaf) for leaf in leaves])
     return np.stack([~is_red, is_red], axis=1)
 
