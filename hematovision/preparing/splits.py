@@ -17,6 +17,7 @@ from hematovision.archive.metadata import SPLITS
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.twins import find_twins, link
+from hematovision.preparing.versions import find_versions
 from hematovision.program.console import UserError
 
 HELD_OUT = 0.15  # share of the fields that val and test get each
@@ -141,8 +142,18 @@ def deal_few(fields: Sequence[Field], how: str, seed: int) -> list[Field] | None
 
 
 def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
-    """The fields with the group of pictures that show the same, and how many do is said."""
-    pairs = find_twins([f.look for f in fields])
+    """The fields with the group of pictures that show the same, by what they show, their bytes or
+    their names; how many do is said."""
+    versions = find_versions(fields)
+    if versions:
+        made, sources = {j for _, j in versions}, {i for i, _ in versions}
+        i, j = versions[0]
+        findings.notices.append(
+            f"{len(made | sources)} pictures are by their names augmented versions of "
+            f"{len(sources)} sources, e.g. {fields[i].name} and {fields[j].name}: each source "
+            "stays on one side of the split with its versions"
+        )
+    pairs = versions + find_twins([f.look for f in fields])
     digests: dict[str, int] = {}
     for i, field in enumerate(fields):
         j = digests.setdefault(field.digest, i)
