@@ -59,7 +59,7 @@ def list_boxes(detector: Detector, image: np.ndarray, label: str) -> np.ndarray 
     *_, root = lineage(label)
     if root not in detector.labels or (np.sort(image.shape[:2]) < FIELD_SIDES).any():
         return None
-    cells, scale = detector.search(image)
+    cells, scale, _ = detector.search(image)
     cells = cells.pick(detector.is_counted(cells))
     if len(cells.label) < FIELD_CELLS or not scale.certain:
         return None
