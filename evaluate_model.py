@@ -24,6 +24,7 @@ import hematovision.program.signals  # noqa: F401  first: from here on a signal 
 import csv
 import dataclasses
 import io
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ from hematovision.archive.contents import Archive
 from hematovision.archive.loading import load_archive
 from hematovision.archive.parts import choose_archive, place
 from hematovision.evaluation.comparing import compare
-from hematovision.evaluation.field_scores import measure_fields
+from hematovision.evaluation.field_scores import JudgedFields, measure_fields
 from hematovision.evaluation.fold_answers import ask_by_fold, ask_fields_by_fold, find_folds
 from hematovision.evaluation.matching import BINARY, Judged, Matched, match_archive
 from hematovision.evaluation.measure import Answers, at_detail, measure
@@ -124,7 +125,20 @@ def compare_models(
     found |= {"test_fields_trained_on": count_seen(archive, loaded.card, folder)}
     finds = loaded.card.fields is not None
     fields = ask_fields_by_fold(folder, archive, options.workers) if finds else None
-    return found | {"whole_fields": fields and measure_fields(fields)}
+    return found | {"whole_fields": fields and score_fields(fields, folder)}
+
+
+def score_fields(judged: JudgedFields, name: Path) -> dict[str, Any]:
+    """The figures of whole fields, with a warning where these were annotated from the model's own
+    boxes."""
+    found = measure_fields(judged)
+    if found["circular"]:
+        say(
+            f"warning: {name}: {100 * found['own_boxes']:.0f} % of the annotated boxes are its own "
+            "to the pixel: where people went through its proposals, its figures say how much of "
+            "them they left, and are no measure beside another model's"
+        )
+    return found
 
 
 def describe_run(
@@ -140,6 +154,7 @@ def describe_run(
         "task": "binary" if classifier.classes == BINARY else "multiclass",
         "test_fields_trained_on": seen,
         "split": {key: getattr(archive.metadata, key) for key in OF_SPLIT},
+        "folds": len(find_folds(folder, archive, archive.fields["test"].name)[0]),
         "history": read_history(folder / "history.csv"),
         "archive_sha256": archive.digest,
         "resamples": options.resamples,
@@ -155,12 +170,24 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     try:
         text = read_file(path, "history").decode("utf-8")
         return [
-            {k: v if k == "phase" else float(v) for k, v in row.items() if v and k != "seconds"}
+            {
+                k: v if k == "phase" else read_finite(v)
+                for k, v in row.items()
+                if v and k != "seconds"
+            }
             for row in csv.DictReader(io.StringIO(text))
             if row["phase"] != "fields"
         ]
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: no history of a training ({error}); remove it") from None
+
+
+def read_finite(text: str) -> float:
+    """A number; ValueError where it is none, or not finite."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text}: no finite number")
+    return number
 
 
 def format_command(options: Options) -> str:
@@ -194,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole_fields, worst = None, []
     if loaded.card.fields is not None:
         judged = ask_fields_by_fold(folder, archive, options.workers)
-        whole_fields = measure_fields(judged)
+        whole_fields = score_fields(judged, folder)
         worst = draw_worst_fields(whole_fields, judged, archive.fields["test"])
     shown = pick_shown(matched, answers, worst, options.seed, options.workers)
     bootstrap = Bootstrap(options.resamples, options.seed)

@@ -13,8 +13,10 @@ from hematovision.archive.contents import FieldSplit
 from hematovision.cells.cells import Cells, match, overlap
 from hematovision.cells.taxonomy import lineage
 from hematovision.networks.detector import Detector
+from hematovision.networks.reliance import is_found
 from hematovision.program.console import progress
 
+MOST_OWN = 0.3  # share of the annotated boxes that may be the model's own by chance
 MIN_PROBABILITY = 0.02  # probability from which cells enter the precision-recall curves
 
 
@@ -116,7 +118,13 @@ def measure_fields(judged: JudgedFields) -> dict[str, Any]:
     """What metrics.json says of whole fields: by label, and where there are several laboratories,
     by laboratory and label."""
     names = [field.name for field in judged.fields]
-    metrics: dict[str, Any] = {"fields": names, "labels": measure_complete(judged)}
+    own = measure_own(judged)
+    metrics: dict[str, Any] = {
+        "fields": names,
+        "labels": measure_complete(judged),
+        "own_boxes": own,
+        "circular": own is not None and own > MOST_OWN,
+    }
     labs = np.array([field.lab for field in judged.fields], str)
     each = np.unique(labs).tolist()
     if len(each) > 1:
@@ -126,6 +134,19 @@ def measure_fields(judged: JudgedFields) -> dict[str, Any]:
             for lab, of in mine.items()
         }
     return metrics
+
+
+def measure_own(judged: JudgedFields) -> float | None:
+    """Share of the annotated boxes that are the model's own, to the pixel that it writes them with:
+    of boxes drawn by people hardly any, of its proposals that people went through most."""
+    same, boxes = 0, 0
+    for field in judged.fields:
+        low, high = np.floor(field.counted.box[:, :2]), np.ceil(field.counted.box[:, 2:])
+        own = np.concatenate([low, high], axis=1)
+        apart = np.abs(field.truth.box[:, np.newaxis] - own).max(axis=2)
+        same += int((apart.min(axis=1, initial=np.inf) <= 1).sum())
+        boxes += len(field.truth.box)
+    return same / boxes if boxes else None
 
 
 def measure_complete(judged: JudgedFields) -> dict[str, dict[str, Any]]:
@@ -174,6 +195,7 @@ def measure_labels(judged: JudgedFields) -> dict[str, dict[str, Any]]:
             "precision": hits / max(counted.sum(), 1),
             "recall": hits / true.sum() if true.sum() else None,
             "counting_accuracy": 1 - off / true.sum() if true.sum() else None,
+            "found": is_found(int(true.sum()), int(counted.sum()), hits),
             "by_field": [[int(t), int(c)] for t, c in zip(true, counted, strict=True)],
         }
     return found

@@ -10,21 +10,22 @@ from hematovision.evaluation.scores import HEADLINE
 OF_RBC = ("ap50", "counting_accuracy")  # told of each laboratory's red cells
 
 
+def show(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4f}"
+
+
 def format_table(metrics: dict[str, Any]) -> str:
     """Metric, value and interval, a line each; with a second model, its value and the change."""
     other = metrics["comparison"]
-
-    def value(number: float | None) -> str:
-        return "-" if number is None else f"{number:.4f}"
 
     head = f"{'metric':<20}{'value':>8}   {'95 % interval':<18}"
     lines = [head + f"{'second':>8}   95 % interval of the change" if other else head.rstrip()]
     for name in HEADLINE:
         span = format_interval(metrics["ci95"][name], 4)
-        line = f"{name:<20}{value(metrics[name]):>8}   {span}"
+        line = f"{name:<20}{show(metrics[name]):>8}   {span}"
         if other:
             change = format_interval(other["difference_ci95"][name], 4)
-            line = f"{line:<49}{value(other[name]):>8}   {change}"
+            line = f"{line:<49}{show(other[name]):>8}   {change}"
         lines.append(line)
     if other:
         test = other["mcnemar"]
@@ -39,22 +40,33 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"types of white cells: balanced accuracy {found['balanced_accuracy']:.4f} on "
             f"{found['crops']} crops, {100 * found['untyped_share']:.1f} % left without a type"
         )
-    if metrics["whole_fields"]:
-        beside = ((other or {}).get("whole_fields") or {}).get("labels", {})
-        head = (
-            f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}"
-            f"{'fields':>8}"
-        )
-        lines.append(head + (f"{'second: AP50':>15}{'counted':>9}" if beside else ""))
-        for label, row in metrics["whole_fields"]["labels"].items():
-            line = (
-                f"{label:<14}{value(row['ap50']):>8}{value(row['ap50_95']):>9}"
-                f"{row['counted']:>9}{row['annotated']:>11}{row['fields']:>8}"
-            )
-            if label in beside:
-                line += f"{value(beside[label]['ap50']):>15}{beside[label]['counted']:>9}"
-            lines.append(line)
+    lines += format_fields(metrics)
+    lines.append("brier, ece: how far probabilities are from what happens, 0 at best; else 1")
     return "\n".join(lines)
+
+
+def format_fields(metrics: dict[str, Any]) -> list[str]:
+    """How each label is found and counted in whole fields, a line each; nothing without these."""
+    if not metrics["whole_fields"]:
+        return []
+    beside = ((metrics["comparison"] or {}).get("whole_fields") or {}).get("labels", {})
+    head = (
+        f"{'whole fields':<14}{'AP50':>8}{'AP50:95':>9}{'counted':>9}{'annotated':>11}{'fields':>8}"
+    )
+    lines = [head + (f"{'second: AP50':>15}{'counted':>9}" if beside else "")]
+    for label, row in metrics["whole_fields"]["labels"].items():
+        line = (
+            f"{label:<14}{show(row['ap50']):>8}{show(row['ap50_95']):>9}"
+            f"{row['counted']:>9}{row['annotated']:>11}{row['fields']:>8}"
+        )
+        if label in beside:
+            line += f"{show(beside[label]['ap50']):>15}{beside[label]['counted']:>9}"
+        lines.append(line + ("" if row["found"] else "   not found to speak of"))
+    return [
+        *lines,
+        "AP50: 1 where every cell is found and nothing else, by boxes that overlap by half; "
+        "AP50:95: by ever closer ones",
+    ]
 
 
 def format_laboratories(metrics: dict[str, Any]) -> list[str]:

@@ -91,6 +91,25 @@ def test_what_the_model_cant_name_is_no_false_alarm(label: str, counted: list[in
     assert found["WBC"]["annotated"] == (label != "Diatom")
 
 
+@pytest.mark.parametrize(("moved", "circular"), [(0.4, True), (3.0, False)])
+def test_boxes_that_are_the_models_own_to_the_pixel_are_told(moved: float, circular: bool) -> None:
+    """They were written as whole pixels around what was found."""
+    judged = make_judged()
+    found = [f.counted._replace(box=f.counted.box + moved * np.array([1, 1, -1, -1]))
+             for f in judged.fields]  # fmt: skip
+    fields = [f._replace(counted=c) for f, c in zip(judged.fields, found, strict=True)]
+    metrics = measure_fields(judged._replace(fields=fields))
+    assert (metrics["own_boxes"], metrics["circular"]) == (float(circular), circular)
+
+
+def test_a_label_that_is_not_found_is_marked() -> None:
+    judged = make_judged()
+    many = Cells(np.tile([200, 200, 220, 220.0], (9, 1)), np.ones(9, int), np.full(9, 0.9))
+    fields = [f._replace(counted=many, found=many) for f in judged.fields]
+    labels = measure_fields(judged._replace(fields=fields))["labels"]
+    assert (labels["WBC"]["found"], labels["RBC"]["found"]) == (False, True)  # 4 red ones
+
+
 def test_one_laboratory_is_not_told_apart() -> None:
     assert "laboratories" not in measure_fields(make_judged().pick([0]))
 

@@ -12,6 +12,7 @@ from hematovision.cells.cells import Cells
 from hematovision.cells.labels import is_rbc
 from hematovision.networks.detector import find_in_field, run_network
 from hematovision.networks.litert import Network
+from hematovision.networks.reliance import is_found
 from hematovision.program.console import progress
 from hematovision.training.fields.fields import TrainingField
 from hematovision.training.fields.thresholds import judge
@@ -19,9 +20,6 @@ from hematovision.training.shrinkage import shrink
 from hematovision.training.start import KnownModel
 
 MOST_JUDGES = 100  # fields of a laboratory that thresholds are chosen on
-# F1 below which a label isn't found at all to speak of, where so many cells were annotated or
-# counted that this can be told.
-LEAST_F1, TELLING = 0.5, 10
 
 
 def choose_judges(labs: np.ndarray, seed: int) -> np.ndarray:
@@ -76,9 +74,8 @@ def list_failures(scores: dict[str, dict[str, float]]) -> list[str]:
     return [
         label
         for label, of in scores.items()
-        if of["annotated"] and of["annotated"] + of["counted"] >= TELLING
-        and 2 * of["both"] < LEAST_F1 * (of["annotated"] + of["counted"])
-    ]  # fmt: skip
+        if not is_found(of["annotated"], of["counted"], of["both"])
+    ]
 
 
 def tell_failures(scores: dict[str, dict[str, float]]) -> list[str]:
