@@ -188,11 +188,15 @@ class Detector:
             scale = measure_cell_px(self.run, levelled, self.typical, self.red)
             scale = bound_unsure(scale, image.shape[0] * image.shape[1])
         cells = find_in_field(self.run, levelled, lowest, scale.cell_px)
-        if not cell_px and (seen := self._measure_off(cells, image, scale)):
+        seen = None if cell_px else self._measure_seen(cells, image)
+        if seen and abs(np.log(seen / scale.cell_px)) > OFF:
             scale = bound_unsure(Scale(seen, scale.certain), image.shape[0] * image.shape[1])
             cells = find_in_field(self.run, levelled, lowest, scale.cell_px)
-            if self._measure_off(cells, image, scale):
+            seen = self._measure_seen(cells, image)
+            if seen and abs(np.log(seen / scale.cell_px)) > OFF:
                 scale = scale._replace(certain=False)
+        if seen:  # by all cells of the field, where the search has seen a few
+            scale = scale._replace(cell_px=seen)
         cells = cells.pick(~lies_in_frame(cells.box, frame)) if frame.any() else cells
         cells, recalled = self._recall_many(cells, levelled)
         counted = cells.pick(self.is_counted(cells))
@@ -208,15 +212,13 @@ class Detector:
         cells, recalled = recall_many(cells, levelled, sure, self.typical, self.red)
         return self._leave_doubles_out(cells), int((recalled & sure).sum())
 
-    def _measure_off(self, cells: Cells, image: np.ndarray, scale: Scale) -> float | None:
-        """How large a red cell is by those counted, in pixels, where that isn't what was
-        supposed."""
+    def _measure_seen(self, cells: Cells, image: np.ndarray) -> float | None:
+        """How large a red cell is by those counted, in pixels; None where they are too few."""
         telling = cells.pick(self.is_counted(cells))
         telling = pick_telling(telling, image.shape[1], image.shape[0], self.typical, self.red)
         if len(telling.label) < 3:
             return None
-        seen = measure_seen(telling, self.typical)
-        return seen if abs(np.log(seen / scale.cell_px)) > OFF else None
+        return measure_seen(telling, self.typical)
 
     def _leave_doubles_out(self, cells: Cells) -> Cells:
         """The cells without those that would be counted twice; the uncounted ones stay."""
