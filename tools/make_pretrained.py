@@ -1,6 +1,6 @@
 """Make data/pretrained/ of a model that train_model.py has just trained.
 
-    python3 tools/make_pretrained.py --model model
+    python3 tools/make_pretrained.py --model model [--fields other_model]
 
 Copies the exported model, its card and the crops kept with it. With --imagenet FILE also writes
 ImageNet's weights of MobileNetV2 in half precision, which ``train_model.py --weights imagenet``
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hematovision.networks.card import NAME, PRETRAINED, FieldCard, read_card, write_card
+from hematovision.networks.card import NAME, PRETRAINED, Card, FieldCard, read_card, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command
 from hematovision.program.files import written_whole
@@ -28,6 +28,9 @@ from hematovision.training.crops.rehearsal import FILE as REHEARSAL
 @dataclass(frozen=True)
 class Options:
     model: Path = option(Path("model"), "folder that train_model.py wrote")
+    fields: Path | None = option(
+        None, "folder of the model whose network for fields is taken (default: that of --model)"
+    )
     output: Path = option(PRETRAINED, "folder to fill")
     imagenet: Path | None = option(None, "Keras weights file of MobileNetV2, without top")
     thresholds: str | None = option(
@@ -55,6 +58,18 @@ def set_thresholds(card: FieldCard, told: str) -> FieldCard:
     return replace(card, thresholds=thresholds)
 
 
+def join_fields(card: Card, of_fields: Card) -> Card:
+    """The card of a model whose network for fields is another's: what either has learnt from, it
+    has learnt from."""
+    return replace(
+        card,
+        fields=of_fields.fields,
+        training_fields=sorted({*card.training_fields, *of_fields.training_fields}),
+        training_looks=sorted({*card.training_looks, *of_fields.training_looks}),
+        notices=list(dict.fromkeys([*card.notices, *of_fields.notices])),
+    )
+
+
 def halve(source: Path, target: Path) -> None:
     """A Keras weights file with its float32 numbers in half precision."""
     import h5py
@@ -74,13 +89,15 @@ def halve(source: Path, target: Path) -> None:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    card = read_card(options.model)
+    card, fields = read_card(options.model), options.fields or options.model
+    card = join_fields(card, read_card(fields)) if options.fields else card
     if options.thresholds and card.fields:
         card = replace(card, fields=set_thresholds(card.fields, options.thresholds))
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in (f"{NAME}.tflite", f"{FIELDS_NAME}.tflite", REHEARSAL):
+    sources = {f"{NAME}.tflite": options.model, f"{FIELDS_NAME}.tflite": fields}
+    for name, folder in (sources | {REHEARSAL: options.model}).items():
         with written_whole(options.output / name) as temporary:
-            shutil.copyfile(options.model / name, temporary)
+            shutil.copyfile(folder / name, temporary)
     write_card(options.output, card)
     if options.imagenet:
         with written_whole(options.output / "backbone.weights.h5") as temporary:
