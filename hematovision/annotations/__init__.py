@@ -1,1 +1,4 @@
-"""An annotation file in, labelled boxes of pictures out; a room a format."""
+"""An annotation file in, labelled boxes of pictures out, whatever the format.
+
+`formats/` has a room for each; what they share lies here.
+"""

@@ -109,8 +109,19 @@ def split_item(item: str) -> tuple[str, str] | None:
     key, colon, name = item.partition(":")
     key = key.strip(QUOTES)
     if colon and key.isdecimal() and len(key) < 9 and name[:1] in ("", *QUOTES):
-        return str(int(key)), clean_label(name.strip(QUOTES))
-    return ("", clean_label(item.strip(QUOTES))) if item else None
+        return str(int(key)), unquote(name)
+    return ("", unquote(item)) if item else None
+
+
+def unquote(name: str) -> str:
+    """A name without its quotes; within double ones JSON's escapes are YAML's too."""
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        try:
+            return clean_label(json.loads(name))
+        except ValueError:
+            pass
+    return clean_label(name.strip(QUOTES))
 
 
 def number_names(names: Sequence[str]) -> Names:
@@ -134,5 +145,7 @@ def add_names(nearest: Names, others: Iterable[Names]) -> Names:
 
 def format_names(labels: Sequence[str]) -> str:
     """``data.yaml`` of a folder that holds images/ and labels/."""
-    names = "".join(f"  {i}: {json.dumps(name)}\n" for i, name in enumerate(labels))
+    names = "".join(
+        f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(labels)
+    )
     return f"train: images\nval: images\nnames:\n{names}"

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hematovision.annotations import (
+from hematovision.annotations.annotation import Annotation
+from hematovision.annotations.document import (
+    Table,
+    list_texts,
+    load_json,
+    load_lines,
+    load_table,
+    load_xml,
+    local,
+)
+from hematovision.annotations.formats import (
     bbbc041,
     coco,
     createml,
@@ -23,16 +33,6 @@ from hematovision.annotations import (
     table,
     via,
     voc,
-)
-from hematovision.annotations.annotation import Annotation
-from hematovision.annotations.document import (
-    Table,
-    list_texts,
-    load_json,
-    load_lines,
-    load_table,
-    load_xml,
-    local,
 )
 from hematovision.program.console import UserError, first_line
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from hematovision.annotations.annotation import Annotation, Box
 from hematovision.annotations.class_names import format_names
-from hematovision.annotations.coco import write_coco
 from hematovision.annotations.complete import NAME as COMPLETE
 from hematovision.annotations.complete import format_complete
-from hematovision.annotations.voc import format_voc
-from hematovision.annotations.yolo import format_yolo
+from hematovision.annotations.formats.coco import write_coco
+from hematovision.annotations.formats.voc import format_voc
+from hematovision.annotations.formats.yolo import format_yolo
 from hematovision.answering.counting import CountedField
 from hematovision.answering.field_answer import FieldAnswer
 from hematovision.pictures.formats import read_header

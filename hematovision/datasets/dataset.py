@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from hematovision.annotations.annotation import Annotation
 from hematovision.annotations.reading import SAID
 from hematovision.datasets.findings import Findings
-from hematovision.datasets.layout import Layout
+from hematovision.datasets.pairing.layout import Layout
 from hematovision.program.console import UserError
 
 ALL = ("*",)  # gone through for every label that the dataset has

@@ -11,7 +11,7 @@ from hematovision.annotations.annotation import Box
 from hematovision.cells.labels import clean_label, tell_counts, tell_merges, unify_labels
 from hematovision.datasets.dataset import Dataset, Noted
 from hematovision.datasets.findings import Example
-from hematovision.datasets.pairs import open_dataset
+from hematovision.datasets.pairing.pairs import open_dataset
 from hematovision.program.console import UserError, say
 from hematovision.program.files import HERE
 

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from hematovision.datasets.layout import bare_name, context, drop_suffix, folder_split, normal
+from hematovision.datasets.pairing.layout import (
+    bare_name,
+    context,
+    drop_suffix,
+    folder_split,
+    normal,
+)
 
 Key = tuple[tuple[str, ...], str]  # the folder's context, and the name
 # What Label Studio and its exports set before the name of a picture that was uploaded.

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from hematovision.annotations.complete import read_complete
 from hematovision.annotations.reading import SUFFIXES
 from hematovision.archive.metadata import SPLITS
-from hematovision.datasets.claims import Claim, Claims, Strange, settle
-from hematovision.datasets.class_folders import read_class_folders
 from hematovision.datasets.dataset import ALL, Dataset, Noted
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.layout import Layout, bare_name, normal, scan
-from hematovision.datasets.picture_index import PictureIndex
-from hematovision.datasets.split_lists import find_lists, read_lists
+from hematovision.datasets.pairing.claims import Claim, Claims, Strange, settle
+from hematovision.datasets.pairing.class_folders import read_class_folders
+from hematovision.datasets.pairing.layout import Layout, bare_name, normal, scan
+from hematovision.datasets.pairing.picture_index import PictureIndex
+from hematovision.datasets.pairing.split_lists import find_lists, read_lists
 from hematovision.program.console import UserError, say
 
 

@@ -12,7 +12,7 @@ from hematovision.annotations.class_names import (
     read_names,
 )
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.layout import Layout, context
+from hematovision.datasets.pairing.layout import Layout, context
 from hematovision.program.console import UserError, say
 
 CONTRADICTION = "list of class names that a nearer one contradicts"

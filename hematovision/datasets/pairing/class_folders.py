@@ -11,7 +11,7 @@ from hematovision.annotations.annotation import Annotation, decode_text
 from hematovision.cells.labels import find_name, letters_of
 from hematovision.datasets.dataset import Noted
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.layout import ROLES, Layout, folder_split, normal, split_of
+from hematovision.datasets.pairing.layout import ROLES, Layout, folder_split, normal, split_of
 
 NO_KIND = "picture in a folder that names no known kind of cell (--labels FOLDER=NAME names it)"
 

@@ -17,7 +17,7 @@ from hematovision.annotations.annotation import (
     turned_bounds,
 )
 from hematovision.annotations.document import local
-from hematovision.annotations.voc import parse_points
+from hematovision.annotations.formats.voc import parse_points
 from hematovision.program.console import UserError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 from hematovision.annotations.annotation import decode_text, read_bytes
 from hematovision.annotations.document import load_lines
-from hematovision.annotations.keras_yolo import is_keras_yolo
-from hematovision.annotations.yolo import is_yolo
-from hematovision.datasets.layout import Layout, bare_name, context, split_of
-from hematovision.datasets.picture_index import PictureIndex
+from hematovision.annotations.formats.keras_yolo import is_keras_yolo
+from hematovision.annotations.formats.yolo import is_yolo
+from hematovision.datasets.pairing.layout import Layout, bare_name, context, split_of
+from hematovision.datasets.pairing.picture_index import PictureIndex
 from hematovision.program.console import UserError
 
 LISTS = ("train", "val", "valid", "test")

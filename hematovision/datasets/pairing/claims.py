@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from hematovision.annotations.annotation import Annotation, Box
 from hematovision.annotations.document import load_lines
+from hematovision.annotations.formats.yolo import SUFFIX as YOLO
+from hematovision.annotations.formats.yolo import is_yolo, read_yolo
 from hematovision.annotations.reading import open_annotation
-from hematovision.annotations.yolo import SUFFIX as YOLO
-from hematovision.annotations.yolo import is_yolo, read_yolo
 from hematovision.cells.labels import letters_of
 from hematovision.datasets.findings import Example, Findings
-from hematovision.datasets.layout import Layout, bare_name, context, folder_split, split_of
-from hematovision.datasets.picture_index import PictureIndex
-from hematovision.datasets.yolo_names import YoloNames
+from hematovision.datasets.pairing.layout import Layout, bare_name, context, folder_split, split_of
+from hematovision.datasets.pairing.picture_index import PictureIndex
+from hematovision.datasets.pairing.yolo_names import YoloNames
 from hematovision.program.console import UserError, say
 
 NEAR = 20  # places in a sorted list

@@ -1,0 +1,1 @@
+"""The files of a folder in, each picture with what was annotated in it out."""
