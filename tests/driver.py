@@ -72,8 +72,8 @@ class Page:
 
     def fields(self) -> list[dict]:
         return self.page.evaluate(
-            """hematovision.session.fields.map(({name, state, cells, single, scale}) =>
-                 ({name, state, cells, single, scale}))"""
+            """hematovision.session.fields.map(({name, state, cells, single, scale, doubts}) =>
+                 ({name, state, cells, single, scale, doubts}))"""
         )
 
     def fetched(self) -> list[str]:

@@ -23,13 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hematovision.answering import cell_tables
-from hematovision.cells import cells, taxonomy
+from hematovision.answering import cell_tables, overlap
+from hematovision.cells import border, cells, taxonomy
 from hematovision.cells.drawing import choose_colours
 from hematovision.cells.taxonomy import find_parent, lineage
-from hematovision.networks import classifier, detector, differential, litert, scale, tiles
+from hematovision.networks import (
+    classifier,
+    detector,
+    differential,
+    doubts,
+    litert,
+    population,
+    scale,
+    tiles,
+)
 from hematovision.networks.card import NAME, Card, FieldCard, choose_model, read_card
 from hematovision.pictures import frame, images, light
+from hematovision.program import tables
 from hematovision.program.console import UserError, command, say
 from hematovision.program.files import HERE, write_text
 from hematovision.program.options import option, parse_options
@@ -40,8 +50,8 @@ LITERT = PAGE / "litert"
 EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
-    images, light, frame, cells, taxonomy, tiles, scale, detector, classifier, differential,
-    litert, cell_tables,
+    tables, images, light, frame, cells, border, taxonomy, tiles, scale, population, doubts,
+    detector, classifier, differential, litert, cell_tables, overlap,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
@@ -59,9 +69,14 @@ class Options:
 def find_constant(name: str) -> Any:
     """The value of a constant of ROOMS; ValueError where two of them differ in it."""
     values = [vars(room)[name] for room in ROOMS if name in vars(room)]
+    for room in ROOMS:  # where several rooms have one of that name: SCALE_DOUBTFUL
+        prefix = f"{room.__name__.rpartition('.')[2].upper()}_"
+        if not values and name.startswith(prefix):
+            values = [vars(room)[name.removeprefix(prefix)]]
     if not values or any(value != values[0] for value in values):
         raise ValueError(f"{name}: {len(values)} values in the rooms that the page takes it from")
-    return values[0]
+    value = values[0]
+    return value.pattern if isinstance(value, re.Pattern) else value
 
 
 def bundle(*entries: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,17 +14,30 @@ import pytest
 from conftest import ROOT, SAMPLE, write_png
 from driver import Page
 
+from hematovision.answering.overlap import Shift, find_again, find_shift, make_small
+from hematovision.cells.border import RULES, belongs, is_cut
 from hematovision.cells.cells import Cells
 from hematovision.cells.taxonomy import find_parent
 from hematovision.networks.card import PRETRAINED
 from hematovision.networks.classifier import Classifier, decide
 from hematovision.networks.detector import Detector, find_doubles
 from hematovision.networks.differential import wilson
-from hematovision.networks.tiles import decode, network_size, spread_tiles
+from hematovision.networks.doubts import find_doubts, measure_brightness
+from hematovision.networks.population import recall_many
+from hematovision.networks.tiles import (
+    CELL,
+    CELL_WIDE,
+    OVERLAP,
+    choose_seen,
+    decode,
+    network_size,
+    spread_tiles,
+)
 from hematovision.page import build
 from hematovision.pictures.frame import find_frame
 from hematovision.pictures.images import read_image, resize, scale_pixels, square_crop
 from hematovision.pictures.light import level_light
+from hematovision.program.tables import Table
 
 SHARED = ROOT.parent / "shared"
 LEAST = 0.05  # probability from which the page finds cells
@@ -49,7 +63,13 @@ def twins(browser) -> Iterator[Callable]:
     """Call what the page's worker is made of: ``twins("(a) => round(a)", 0.5)``."""
     page = browser.new_page()
     page.goto("about:blank")
-    script = PASS + build.bundle("engine/worker", "engine/networks/differential")
+    script = PASS + build.bundle(
+        "engine/worker",
+        "engine/networks/differential",
+        "engine/border",
+        "ui/saving/tables",
+        "ui/panels/count",
+    )
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
         script,
@@ -135,14 +155,18 @@ def test_light_and_scale_of_pixels(twins: Callable, field_files: list[Path]) -> 
 def test_tiles_and_sizes(twins: Callable) -> None:
     for length in (40, 300, 640, 767, 768, 769, 1057, 4000, 12345):
         for scale in (0.21, 0.5, 80 / 111, 1.0, 1.7, 3.9):
+            shared = OVERLAP * (CELL if scale > 1 else CELL_WIDE)
             found = twins(
-                "([n, s]) => spreadTiles(n, s).map((t) => t.map(String))", [length, scale]
+                "([n, s, o]) => spreadTiles(n, s, o).map((t) => t.map(String))",
+                [length, scale, shared],
             )
-            wanted = [[*map(float, (*a, *b))] for a, b in spread_tiles(length, scale)]
+            wanted = [[*map(float, (*a, *b))] for a, b in spread_tiles(length, scale, shared)]
             named = [[float(v.replace("Infinity", "inf")) for v in tile] for tile in found]
             assert named == wanted, (length, scale)
     for length in (1, 48, 80, 112, 352, 399.99, 400, 1000):
         assert twins("networkSize", length) == network_size(length)
+    for cell_px in (9, 29.9, 30, 80, 400):
+        assert twins("chooseSeen", cell_px) == choose_seen(cell_px)
 
 
 def test_decoding_of_peaks(twins: Callable, detector: Detector, field_files: list[Path]) -> None:
@@ -222,6 +246,95 @@ def test_doubles_and_intervals(twins: Callable) -> None:
         assert found == pytest.approx(wilson(count, total), abs=1e-12)
 
 
+TYPICAL, RED = np.array([0.4, 1.0, 2.0]), np.array([False, True, False])
+
+
+def scatter_cells(rng: np.random.Generator, n: int, large: float = 2.0) -> Cells:
+    """Cells anywhere in a field of 480 x 360; `large`: of white ones, in red cells."""
+    label = rng.choice(3, n, p=[0.1, 0.6, 0.3])
+    half = 14 * np.array([0.4, 1.0, large])[label, None] * rng.uniform(0.9, 1.1, (n, 2))
+    centre = rng.uniform(0, 1, (n, 2)) * [480, 360]
+    box = np.clip(np.hstack([centre - half, centre + half]), 0, [480, 360] * 2)
+    return Cells(box, label, rng.uniform(0.2, 1, n))
+
+
+def as_found(cells: Cells) -> list[dict]:
+    return [
+        {"box": box.tolist(), "label": int(k), "probability": float(p)}
+        for box, k, p in zip(*cells, strict=True)
+    ]
+
+
+def test_the_many_and_doubts(twins: Callable) -> None:
+    rng = np.random.default_rng(11)
+    kinds = set()
+    for n, large, dim in ((0, 2, 1), (6, 2, 1), (40, 2, 1), (60, 1, 1), (60, 1.2, 0.2)):
+        field = (rng.integers(90, 240, (360, 480, 3)) * dim).astype(np.uint8)
+        cells = scatter_cells(rng, n, large)
+        sure = cells.probability >= 0.4
+        recalled_cells, recalled = recall_many(cells, field, sure, TYPICAL, RED)
+        counted = recalled_cells.pick(sure)
+        brightness = measure_brightness(field)
+        many = int((recalled & sure).sum())
+        wanted = find_doubts(counted, field, many, brightness, TYPICAL, RED)
+        found = twins(
+            """([image, cells, typical, red]) => {
+              const field = picture(...image);
+              const isSure = (cell) => cell.probability >= 0.4;
+              const {cells: called, recalled} = recallMany(cells, isSure, field, typical, red);
+              const counted = called.filter(isSure);
+              const many = [...recalled].filter(isSure).length;
+              const brightness = measureBrightness(field);
+              const doubts = findDoubts(counted, field, many, brightness, typical, red);
+              return {labels: called.map((cell) => cell.label), brightness, doubts};
+            }""",
+            [pack_image(field), as_found(cells), TYPICAL.tolist(), RED.tolist()],
+        )
+        assert found["labels"] == recalled_cells.label.tolist()
+        assert found["brightness"] == brightness
+        kinds |= {one["kind"] for one in found["doubts"]}
+        words = [twins("(doubt) => doubtWords(doubt)", doubt) for doubt in found["doubts"]]
+        assert words == [doubt.words for doubt in wanted]
+    assert kinds >= {"white like red", "dark"}
+
+
+def test_what_the_border_cuts(twins: Callable) -> None:
+    box = scatter_cells(np.random.default_rng(2), 80).box
+    for rule in RULES:
+        found = twins(
+            "([boxes, rule]) => boxes.map((box) => belongs(box, 480, 360, rule))",
+            [box.tolist(), rule],
+        )
+        assert found == belongs(box, 480, 360, rule).tolist()
+    found = twins("(boxes) => boxes.map((box) => isCut(box, 480, 360))", box.tolist())
+    assert found == is_cut(box, 480, 360).tolist() and 0 < sum(found) < 80
+
+
+def test_no_field_twice(twins: Callable) -> None:
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    first, second, third = field[:300, :400], field[60:360, 130:530], field[180:480, 240:]
+    for earlier, later in ((first, second), (second, third), (first, first[::-1])):
+        wanted = find_shift(make_small(earlier), make_small(later))
+        found = twins(
+            "([a, b]) => findShift(makeSmall(picture(...a)), makeSmall(picture(...b)))",
+            [pack_image(earlier), pack_image(later)],
+        )
+        assert found == (wanted and pytest.approx(wanted._asdict()))
+    assert found is None
+    rng = np.random.default_rng(4)
+    one, other = scatter_cells(rng, 50), scatter_cells(rng, 60)
+    pairs = find_again(one, other, Shift(12, -7, 0.9))
+    found = twins("([a, b]) => findAgain(a, b, {x: 12, y: -7})", [as_found(one), as_found(other)])
+    assert sorted(map(tuple, found)) == sorted(pairs) and pairs
+
+
+def test_no_text_of_a_table_is_a_formula(twins: Callable) -> None:
+    for text in ("=1+1", "-5", "+1.5e3", "-cmd", "@x", "\tx", "\rx", "a,b", 'a"b', "a\nb", "1"):
+        file = io.StringIO()
+        Table(file, ["x"]).writerow({"x": text})
+        assert twins("quote", text) == file.getvalue().removeprefix("x\n").removesuffix("\n")
+
+
 def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:
     """A field as it is, behind an eyepiece, between bars, and with a scale bar."""
     height, width = field.shape[:2]
@@ -269,7 +382,8 @@ def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
     shift, gap, cells, elsewhere = 0.0, 0.0, 0, 0
     for path, field in zip(paths, found, strict=True):
         assert field["state"] == "done" and field["single"] is None, path.name
-        wanted, scale = detector.search(read_image(path), LEAST)
+        wanted, scale, doubts = detector.search(read_image(path), LEAST)
+        assert len(field["doubts"]) == len(doubts), path.name
         assert field["scale"]["certain"] == scale.certain
         assert field["scale"]["cellPx"] == pytest.approx(scale.cell_px, rel=1e-4)
         counted = detector.is_counted(wanted)

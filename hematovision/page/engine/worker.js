@@ -2,22 +2,24 @@
  * What runs beside the page, so that it stays alive: pictures in, cells out, one after the other.
  */
 import { Classifier } from "./networks/classifier.js";
-import { FIELD_CELLS, FIELD_SIDES } from "../constants.js";
+import { FIELD_CELLS, FIELD_SIDES, MOST_COMPARED } from "../constants.js";
+import { findShift, makeSmall } from "./overlap.js";
 import { Detector } from "./networks/detector.js";
 import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
 
 /** @typedef {import("./pictures/images.js").Picture} Picture */
+/** @typedef {import("./overlap.js").Small} Small */
 /** @typedef {"auto" | "field" | "cell"} Kind */
 
 /**
  * What the page asks: to start; to `look` at a picture, whole (`cellPx`:
  * pixels across a red cell, where that is known); to name the one cell in a `segment`;
  * to `glance` at a frame of a camera: boxes alone, at the size of cells seen in the one before;
- * to cancel what it asked under a number.
+ * to `remember` a field of last time, which later ones may overlap; to cancel what it asked under a number.
  * @typedef {{type: "start", card: any, wasm: string,
  *   networks: {fields: string, crops: string}}} Start
- * @typedef {{type: "look" | "name" | "glance", id: number, image: Picture, kind: Kind,
- *   minProbability: number, cellPx: number | null}} Ask
+ * @typedef {{type: "look" | "name" | "glance" | "remember", id: number, image: Picture, kind: Kind,
+ *   minProbability: number, cellPx: number | null, key: string}} Ask
  */
 
 class Cancelled extends Error {}
@@ -47,6 +49,29 @@ async function start({ card, networks, wasm }) {
   postMessage({ type: "ready" });
 }
 
+/** Fields in small that a later one may overlap, the last ones. @type {Map<string, Small>} */
+const remembered = new Map();
+
+/** What a field has in common with those before it. @param {string} key @param {Picture} image */
+function findOverlaps(key, image) {
+  const small = makeSmall(image);
+  const overlaps = [];
+  for (const [other, earlier] of remembered) {
+    const shift = other === key ? null : findShift(earlier, small);
+    if (shift) overlaps.push({ key: other, ...shift });
+  }
+  remember(key, small);
+  return overlaps;
+}
+
+/** @param {string} key @param {Small} small */
+function remember(key, small) {
+  remembered.delete(key); // and set again: the newest stands last
+  remembered.set(key, small);
+  const [oldest] = remembered.keys();
+  if (remembered.size > MOST_COMPARED) remembered.delete(oldest);
+}
+
 /** Let messages in, of which one may be to cancel. @param {number} id */
 async function breathe(id) {
   await new Promise((resolve) => setTimeout(resolve));
@@ -58,7 +83,7 @@ async function breathe(id) {
  * network thinks of each cell that is counted.
  * @param {Ask} question
  */
-async function look({ id, image, kind, minProbability, cellPx }) {
+async function look({ id, image, kind, minProbability, cellPx, key }) {
   /** @param {number} part */
   const tell = (part) => postMessage({ type: "progress", id, part });
   const sides = [image.width, image.height].sort((a, b) => a - b);
@@ -75,14 +100,14 @@ async function look({ id, image, kind, minProbability, cellPx }) {
   }
   const cells = field.cells.map((cell) => ({ ...cell, counted: detector.isCounted(cell) }));
   const labelled = cells.map((cell) => ({ ...cell, label: detector.labels[cell.label] }));
-  postMessage({ type: "found", id, cells: labelled, scale: field.scale });
+  postMessage({ type: "found", id, cells: labelled, scale: field.scale, doubts: field.doubts });
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
     const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
     seconds.push(second && { label: second.label, uncertain: second.uncertain });
     if (n % 16 === 15) await breathe(id);
   }
-  postMessage({ type: "answer", id, seconds });
+  postMessage({ type: "answer", id, seconds, overlaps: findOverlaps(key, image) });
 }
 
 /**
@@ -102,7 +127,10 @@ async function answer(question) {
     await breathe(asked);
     if (question.type === "look") await look(question);
     else if (question.type === "glance") await glance(question);
-    else {
+    else if (question.type === "remember") {
+      remember(question.key, makeSmall(question.image));
+      postMessage({ type: "answer", id: asked });
+    } else {
       const single = await classifier.answer(question.image);
       postMessage({ type: "answer", id: asked, single });
     }

@@ -55,8 +55,9 @@ export class Engine {
 
   /**
    * Look at a picture, glance at a frame, or name the cell that it shows. The picture's pixels go over to the worker.
-   * @param {"look" | "name" | "glance"} type @param {Picture} image
-   * @param {{kind?: string, minProbability?: number, cellPx?: number | null}} [how]
+   * @param {"look" | "name" | "glance" | "remember"} type @param {Picture} image
+   * @param {{kind?: string, minProbability?: number, cellPx?: number | null,
+   *   key?: string}} [how]
    * @param {Listeners} [heard]
    */
   ask(type, image, how = {}, heard = {}) {

@@ -18,6 +18,7 @@ import { startSaving } from "./saving/menu.js";
 import { fillReport, printReport } from "./saving/report.js";
 import { Session, isTouched } from "./session/session.js";
 import { Storage } from "./session/storage.js";
+import { findTwice } from "./session/twice.js";
 import { Types } from "./session/types.js";
 import { Gestures } from "./stage/gestures.js";
 import { Live } from "./stage/live.js";
@@ -94,6 +95,7 @@ function showPanels(what) {
 }
 
 session.listeners.push((what, field) => {
+  if (what !== "choice") session.again = findTwice(session);
   if ((what === "edit" || what === "checked") && field) storage.keep(field);
   if (what === "field") {
     view.setAdding(false);
@@ -115,11 +117,15 @@ function keepSettings() {
   storage.keepSetting("sample", samplePanel.sample);
   storage.keepSetting("types", types.own);
   storage.keepSetting("key", atCamera.key);
+  storage.keepSetting("border", session.border);
 }
 
 async function restoreSettings() {
   samplePanel.restore(await storage.loadSetting("sample"));
   types.restore(await storage.loadSetting("types"));
+  const rule = await storage.loadSetting("border");
+  if (["half", "whole"].includes(rule)) session.setBorder(rule);
+  byId("border").value = session.border;
   atCamera.restoreKey(await storage.loadSetting("key"));
 }
 
@@ -213,6 +219,10 @@ on("fit", () => view.fit());
 on("add", () => view.setAdding(!view.adding));
 on("undo", () => undo(false));
 on("redo", () => undo(true));
+byId("border").addEventListener("change", () => {
+  session.setBorder(byId("border").value);
+  keepSettings();
+});
 on("cancel", () => intake.cancel());
 on("again", () => lookAnew());
 byId("kind").addEventListener("change", () => lookAnew());

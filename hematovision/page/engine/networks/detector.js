@@ -13,10 +13,14 @@ import {
   SAME_PLACE,
   SMALL,
   WITHIN,
+  WITHIN_ALIKE,
 } from "../../constants.js";
 import { findFrame, trim } from "../pictures/frame.js";
 import { cut, levelLight, spread } from "../pictures/images.js";
+import { measureBrightness } from "../pictures/light.js";
 import { cutPlane } from "../pictures/raster.js";
+import { findDoubts } from "./doubts.js";
+import { recallMany } from "./population.js";
 import { measureCellPx, measureSeen, pickTelling } from "./scale.js";
 import { findCells } from "./tiles.js";
 
@@ -46,7 +50,7 @@ import { findCells } from "./tiles.js";
  */
 export async function findInField(run, levelled, typical, lowest, cellPx, tell) {
   const least = Math.min(...lowest);
-  const cells = await findCells(run, typical.length, levelled, cellPx, least, tell);
+  const cells = await findCells(run, typical.length, levelled, cellPx, least, undefined, tell);
   return cells.filter((cell) => cell.probability >= lowest[cell.label]);
 }
 
@@ -94,8 +98,9 @@ export function findSingles(cells, thresholds, typical, red) {
       const shared = sharedArea(cell, other);
       if (!kept[k] || k === i || shared <= 0) return false;
       const area2 = side(other.box) ** 2;
-      const within = shared >= WITHIN * Math.min(area, area2);
-      if (other.label === cell.label) return within;
+      const smaller = Math.min(area, area2);
+      const within = shared >= WITHIN * smaller;
+      if (other.label === cell.label) return shared >= (large ? WITHIN_ALIKE : WITHIN) * smaller;
       const alike = shared >= SAME_PLACE * (area + area2 - shared);
       return alike || (within && red[other.label] && large);
     });
@@ -114,6 +119,8 @@ function boundUnsure({ cellPx, certain }, pixels) {
   return { cellPx: certain ? cellPx : Math.max(cellPx, least), certain };
 }
 
+/** @typedef {{cells: Found[], scale: Scale, doubts: import("./doubts.js").Doubt[]}} Answer */
+
 /** The exported network and its card. */
 export class Detector {
   /** @param {FieldCard} card @param {Run} run */
@@ -131,7 +138,7 @@ export class Detector {
    * and the less certain ones from `minProbability` up.
    * @param {Picture} whole @param {number} minProbability
    * @param {number | null} [cellPx] pixels across a red cell, where that is known
-   * @param {Tell} [tell] @returns {Promise<{cells: Found[], scale: Scale}>}
+   * @param {Tell} [tell] @returns {Promise<Answer>}
    */
   async search(whole, minProbability, cellPx, tell) {
     const all = findFrame(whole);
@@ -141,7 +148,8 @@ export class Detector {
     const framed = frame.data.includes(1);
     const levelled = levelLight(image, frame);
     const unknown = { cellPx: cellPx || Math.max(image.width, image.height), certain: true };
-    if (spread(framed ? levelled : image) < BLANK_SPREAD) return { cells: [], scale: unknown };
+    if (spread(framed ? levelled : image) < BLANK_SPREAD)
+      return { cells: [], scale: unknown, doubts: [] };
     const { run, typical } = this;
     const lowest = this.thresholds.map((threshold) => Math.min(threshold, minProbability));
     tell?.(0);
@@ -158,8 +166,14 @@ export class Detector {
       if (this.measureOff(cells, image, scale)) scale.certain = false;
     }
     if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
+    const recalling = recallMany(cells, (c) => this.isCounted(c), levelled, typical, this.red);
+    const recalled = [...recalling.recalled].filter((cell) => this.isCounted(cell)).length;
+    cells = this.leaveDoublesOut(recalling.cells);
+    const counted = cells.filter((cell) => this.isCounted(cell));
+    const brightness = measureBrightness(image);
+    const doubts = findDoubts(counted, levelled, recalled, brightness, typical, this.red);
     const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
-    return { cells: this.leaveDoublesOut(moved), scale };
+    return { cells: moved, scale, doubts };
   }
 
   /**

@@ -4,9 +4,7 @@
  */
 import { side, touches } from "../cells.js";
 import {
-  CELL,
   CONVINCING,
-  DOUBTFUL,
   EMPTY,
   FAINT,
   LOOK,
@@ -16,6 +14,8 @@ import {
   OVERVIEW,
   PLACES,
   QUARTER,
+  SCALE_DOUBTFUL,
+  SEEN,
   SMALL,
   STEP,
   SURE,
@@ -172,7 +172,7 @@ class Search {
    */
   *places(cellPx) {
     const { width, height } = this.image;
-    const reach = Math.max(1, round((LOOK * cellPx) / CELL));
+    const reach = Math.max(1, round((LOOK * cellPx) / SEEN));
     const [high, wide] = [Math.min(height, reach), Math.min(width, reach)];
     if (high === height && wide === width) {
       yield [0, 0, high, wide];
@@ -216,10 +216,10 @@ class Search {
   async look(cellPx, [top, left, high, wide]) {
     const { typical } = this;
     const part = cut(this.image, left, top, wide, high);
-    const cells = await findCells(this.run, typical.length, part, cellPx, MIN_PROBABILITY);
+    const cells = await findCells(this.run, typical.length, part, cellPx, MIN_PROBABILITY, SEEN);
     const supposed = cellPx;
     if (!cells.length) return { supposed, seen: cellPx, explained: 0, count: 0, probability: 0 };
-    const explained = explainDark(part, cells, this.darkFrom, CELL / cellPx / QUARTER);
+    const explained = explainDark(part, cells, this.darkFrom, SEEN / cellPx / QUARTER);
     const telling = pickTelling(cells, wide, high, typical, this.red);
     const probability = median(telling.map((cell) => cell.probability));
     const seen = measureSeen(telling, typical);
@@ -262,7 +262,7 @@ export async function measureCellPx(run, image, typical, red) {
   const search = new Search(run, image, typical, red);
   /** @type {Look[]} */
   const looks = [];
-  let cellPx = (CELL * Math.max(image.height, image.width)) / LOOK;
+  let cellPx = (SEEN * Math.max(image.height, image.width)) / LOOK;
   while (!looks.length || cellPx >= MIN_CELL_PX) {
     for (const place of search.first(cellPx, 2)) {
       looks.push(await search.look(cellPx, place));
@@ -287,5 +287,8 @@ export async function measureCellPx(run, image, typical, red) {
   const weights = counted.map((look) => Math.max(look.count, 1));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const sum = counted.reduce((s, look, i) => s + weights[i] * Math.log(look.seen), 0);
-  return { cellPx: Math.exp(sum / total), certain: search.isEmpty || best.explained >= DOUBTFUL };
+  return {
+    cellPx: Math.exp(sum / total),
+    certain: search.isEmpty || best.explained >= SCALE_DOUBTFUL,
+  };
 }

@@ -3,7 +3,7 @@
  * `hematovision/networks/tiles.py`.
  */
 import { overlap } from "../cells.js";
-import { CELL, OVERLAP, QUARTER, SAME_CELL, TILE } from "../../constants.js";
+import { CELL, CELL_WIDE, OVERLAP, QUARTER, SAME_CELL, TILE, WIDE } from "../../constants.js";
 import { cut } from "../pictures/images.js";
 import { clamp, round } from "../pictures/numbers.js";
 import { resize } from "../pictures/resize.js";
@@ -78,11 +78,13 @@ export function decode(answer, labels, width, height, minProbability) {
 
 /**
  * Tiles along one side of a field: where each begins and ends, and what it answers for.
- * @param {number} length @param {number} scale @returns {[number, number, number, number][]}
+ * @param {number} length @param {number} scale
+ * @param {number} shared pixels of the network's input by which they overlap
+ * @returns {[number, number, number, number][]}
  */
-export function spreadTiles(length, scale) {
+export function spreadTiles(length, scale, shared) {
   const large = length * scale > TILE;
-  const count = large ? Math.ceil((length * scale - OVERLAP) / (TILE - OVERLAP)) : 1;
+  const count = large ? Math.ceil((length * scale - shared) / (TILE - shared)) : 1;
   const span = count > 1 ? Math.min(length, Math.ceil(TILE / scale)) : length;
   const step = count > 1 ? (length - span) / (count - 1) : 0;
   const starts = Array.from({ length: count }, (_, i) => round(i * step));
@@ -91,17 +93,29 @@ export function spreadTiles(length, scale) {
   return starts.map((start, i) => [start, start + span, edges[i], edges[i + 1]]);
 }
 
+/** How many pixels across the network sees a red cell. @param {number} cellPx in the field */
+export const chooseSeen = (cellPx) => (cellPx < WIDE ? CELL_WIDE : CELL);
+
 /**
  * Every cell of a field whose red cells are `cellPx` pixels across, from `minProbability` up.
  * @param {Run} run @param {number} labels @param {Picture} image @param {number} cellPx
  * @param {number} minProbability
+ * @param {number} [seen] pixels across a red cell as the network sees it
  * @param {(part: number) => void} [tell] told what part is done
  * @returns {Promise<Found[]>}
  */
-export async function findCells(run, labels, image, cellPx, minProbability, tell) {
-  const scale = CELL / cellPx;
-  const columns = spreadTiles(image.width, scale);
-  const rows = spreadTiles(image.height, scale);
+export async function findCells(
+  run,
+  labels,
+  image,
+  cellPx,
+  minProbability,
+  seen = chooseSeen(cellPx),
+  tell = () => {},
+) {
+  const scale = seen / cellPx;
+  const columns = spreadTiles(image.width, scale, OVERLAP * seen);
+  const rows = spreadTiles(image.height, scale, OVERLAP * seen);
   /** @type {Found[]} */
   const found = [];
   let done = 0;
@@ -120,7 +134,7 @@ export async function findCells(run, labels, image, cellPx, minProbability, tell
         if (x >= x0 && x < x1 && y >= y0 && y < y1) found.push({ ...one, box });
       }
       done += 1;
-      tell?.(done / (columns.length * rows.length));
+      tell(done / (columns.length * rows.length));
     }
   }
   return byProbability(found);

@@ -54,10 +54,26 @@ export function showCounts(session, field) {
   byId("cell-size").value = cellSize ?? (scale ? Math.round(scale.cellPx) : "");
   byId("uncertain").hidden = !scale || scale.certain;
   byId("uncertain").textContent = text("uncertainScale", { px: Math.round(scale?.cellPx ?? 0) });
+  const doubts = done ? field.doubts : [];
+  byId("field-doubts").hidden = !doubts.length;
+  byId("field-doubts").replaceChildren(...doubts.map((one) => make("li", {}, doubtWords(one))));
   byId("again").hidden = !field || done || field.state === "waiting" || field.state === "looking";
   byId("close").hidden = !field;
   byId("close-all").hidden = session.fields.length < 2;
 }
+
+/** @type {Record<string, any>} */
+const DOUBT_TEXTS = {
+  "no red": "doubtNoRed",
+  "few red": "doubtFewRed",
+  "white like red": "doubtWhite",
+  unsure: "doubtUnsure",
+  dark: "doubtDark",
+};
+
+/** @param {import("../../engine/networks/doubts.js").Doubt} doubt */
+export const doubtWords = ({ kind, white, red }) =>
+  text(DOUBT_TEXTS[kind] ?? "doubtUnsure", { white, red });
 
 /** Counts say what was changed by hand. @param {Session} session @param {Field | null} field */
 function showChanges(session, field) {

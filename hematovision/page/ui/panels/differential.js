@@ -3,7 +3,7 @@
  */
 import { isWhite } from "../../engine/cells.js";
 import { byId, make, row, tell } from "../elements.js";
-import { ENOUGH, tallyUp, whitesOf } from "../session/tally.js";
+import { CHECKED, tallyUp, whitesOf } from "../session/tally.js";
 import { nameOf, text } from "../texts.js";
 import { ring } from "./sound.js";
 
@@ -31,7 +31,7 @@ export function trustWords(tally, proposes) {
   const percent = white ? Math.round((100 * confirmed) / white) : 0;
   const words = [text("confirmedOf", { confirmed, white, percent })];
   if (!proposes) words.push(text("byHandOnly"));
-  else if (judged < ENOUGH) words.push(text("unchecked", { n: ENOUGH }));
+  else if (judged < CHECKED) words.push(text("unchecked", { n: CHECKED }));
   if (judged) words.push(text("correctedBy", { n: judged, corrected: judged - right }));
   return words.join(" ");
 }

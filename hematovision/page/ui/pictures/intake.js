@@ -1,6 +1,7 @@
 /**
  * Pictures in: what files hold is read, looked at one after the other, and kept.
  */
+import { MOST_COMPARED } from "../../constants.js";
 import { isWhite, wholePixels } from "../../engine/cells.js";
 import { byId, noteSkipped, tell } from "../elements.js";
 import { Cancelled } from "../beside.js";
@@ -94,6 +95,8 @@ export class Intake {
       cellSize: null,
       checked: false,
       overlaps: [],
+      doubts: [],
+      border: this.session.border,
     };
     return { ...fresh, opened: Date.now(), ...parts, url };
   }
@@ -113,6 +116,21 @@ export class Intake {
     if (!session.fields.length) return;
     session.show(session.fields[0]);
     tell(text("restored", { n: session.fields.length }));
+    this.rememberAll();
+  }
+
+  /** Let the worker know what later fields may overlap. */
+  async rememberAll() {
+    for (const field of this.session.found.slice(-MOST_COMPARED)) {
+      try {
+        const bitmap = await decodePicture(field.blob, field.name);
+        const image = readPixels(bitmap);
+        bitmap.close();
+        await this.engine.ask("remember", image, { key: field.key }).answer;
+      } catch {
+        // One that can't be read overlaps none.
+      }
+    }
   }
 
   /** @param {any} record @param {ArrayBuffer} bytes */
@@ -180,7 +198,7 @@ export class Intake {
     bitmap.close();
     if (await isTooDeep(field.blob, image)) throw Error(text("tooDeep"));
     if (given) throw new Cancelled();
-    const how = { kind: field.kind, minProbability: LEAST, cellPx: field.cellSize };
+    const how = { kind: field.kind, minProbability: LEAST, cellPx: field.cellSize, key: field.key };
     const asked = this.engine.ask("look", image, how, {
       progress(part) {
         byId("progress").value = part;
@@ -191,7 +209,10 @@ export class Intake {
     this.looking.cancel = asked.cancel;
     const answer = await asked.answer;
     if (answer.single) Object.assign(field, { single: answer.single, cells: [] });
-    else this.setSeconds(field, answer.seconds);
+    else {
+      this.setSeconds(field, answer.seconds);
+      field.overlaps = answer.overlaps;
+    }
     field.state = "done";
     const seconds = ((performance.now() - start) / 1000).toFixed(2);
     tell(image.seeThrough ? text("seeThrough", { name }) : text("took", { name, seconds }));
@@ -202,6 +223,7 @@ export class Intake {
   setCells(field, message) {
     field.single = null;
     field.scale = message.scale;
+    field.doubts = message.doubts;
     field.cells = message.cells.map((/** @type {Cell} */ cell) => {
       const { label, box, counted } = cell;
       return this.session.makeCell({ ...cell, origin: { label, box, counted } });

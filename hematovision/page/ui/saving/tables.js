@@ -2,24 +2,36 @@
  * Tables of what was counted, as predict.py writes them.
  */
 import { wholePixels } from "../../engine/cells.js";
-import { COLUMNS } from "../../constants.js";
-import { changes, count, live } from "../session/session.js";
-import { tallyUp } from "../session/tally.js";
+import { COLUMNS, GUARDED, NUMBER } from "../../constants.js";
+import { isCut } from "../../engine/border.js";
+import { wilson } from "../../engine/networks/differential.js";
+import { totalsOf } from "../session/measures.js";
+import { changes, count, counts, live } from "../session/session.js";
+import { CHECKED, tallyUp } from "../session/tally.js";
 
 /** @typedef {import("../session/session.js").Cell} Cell */
 /** @typedef {import("../session/session.js").Field} Field */
 /** @typedef {import("../session/session.js").Session} Session */
 /** @typedef {import("../session/types.js").Types} Types */
 
+const IS_NUMBER = new RegExp(`^(?:${NUMBER})$`);
+
 /** A value of a table; none is taken for a formula. @param {string | number | boolean} value */
 function quote(value) {
   let words = String(value);
-  if (typeof value === "string" && /^[=+\-@\t\r]/.test(words)) words = `'${words}`;
+  const isFormula = words && GUARDED.includes(words[0]) && !IS_NUMBER.test(words);
+  if (typeof value === "string" && isFormula) words = `'${words}`;
   return /[",\n\r]/.test(words) ? `"${words.replaceAll('"', '""')}"` : words;
 }
 
-/** @param {(string | number | boolean)[][]} rows */
-const csv = (rows) => rows.map((cells) => `${cells.map(quote).join(",")}\n`).join("");
+/**
+ * Rows as a table; with a mark where spreadsheets would take what isn't ASCII for something else.
+ * @param {(string | number | boolean)[][]} rows
+ */
+function csv(rows) {
+  const words = rows.map((cells) => `${cells.map(quote).join(",")}\n`).join("");
+  return /[^\u0000-\u007f]/.test(words) ? `\ufeff${words}` : words;
+}
 
 /** Whole pixels of a box, inside the field. @param {Field} field @param {Cell} cell */
 export function pixelsOf(field, cell) {
@@ -37,8 +49,9 @@ function describeCell(field, cell) {
     probability: said && cell.probability !== null ? cell.probability.toFixed(4) : "", // by hand
     ...{ xmin, ymin, xmax, ymax },
     area_px: (xmax - xmin) * (ymax - ymin),
-    counted: cell.counted ? "True" : "False",
+    counted: counts(field, cell) ? "True" : "False",
     type: (cell.counted && cell.type) || "",
+    cut: isCut(cell.box, field.width, field.height) ? "True" : "False",
   };
 }
 
@@ -56,7 +69,11 @@ export function cellsCsv(session) {
   return csv([columns, ...rows.map((values) => columns.map((column) => values[column]))]);
 }
 
-/** The columns of summary.csv, and how many cells were changed by hand. @param {Session} session */
+/**
+ * The columns of summary.csv, and how many cells were changed by hand; the last row sums them up, a
+ * cell that was seen in two fields once.
+ * @param {Session} session
+ */
 export function countsCsv(session) {
   const { labels } = session.model;
   const rows = session.found.map((field) => [
@@ -64,23 +81,33 @@ export function countsCsv(session) {
     ...labels.map((label) => count(field, label)),
     changes(field).all,
   ]);
-  return csv([["image", ...labels, "by_hand"], ...rows]);
+  const totals = totalsOf(session);
+  const all = [
+    `all ${totals.fields} fields`,
+    ...labels.map((k) => totals.counts[k]),
+    totals.byHand,
+  ];
+  return csv([["image", ...labels, "by_hand"], ...rows, ...(rows.length > 1 ? [all] : [])]);
 }
 
 /**
- * The differential: what a person confirmed, with shares and intervals, and what is only proposed.
+ * differential.csv of `predict.py --output`: types of white cells, proposed or confirmed, shares of
+ * all that are typed, and how many a person confirmed. Intervals stand there once the types are
+ * checked, or none is only proposed.
  * @param {Session} session @param {Types} types
  */
 export function differentialCsv(session, types) {
   const tally = tallyUp(session, types);
-  const columns = ["type", "confirmed", "share", "ci95_low", "ci95_high", "proposed"];
-  const rows = tally.rows.map(({ name, confirmed, share, interval, proposed }) => {
-    const [low, high] = interval ?? ["", ""];
-    return [name, confirmed, share ?? "", low, high, proposed].map((value) =>
-      typeof value === "number" && !Number.isInteger(value) ? value.toFixed(4) : value,
-    );
+  const typed = tally.confirmed + tally.proposed;
+  const isChecked = tally.judged >= CHECKED || tally.proposed === 0;
+  const rows = tally.rows.map(({ name, confirmed, proposed, apart }) => {
+    const n = confirmed + proposed;
+    const [low, high] = typed && isChecked && !apart ? wilson(n, typed) : [null, null];
+    const shares = [typed && !apart ? n / typed : null, low, high];
+    return [name, n, ...shares.map((part) => part?.toFixed(4) ?? ""), confirmed];
   });
-  const rest = ["untyped", 0, "", "", "", tally.untyped];
-  const total = ["all", tally.confirmed, "", "", "", tally.proposed + tally.untyped];
-  return csv([columns, ...rows, rest, total]);
+  const rest = ["untyped", tally.untyped, "", "", "", ""];
+  const all = ["all", typed + tally.untyped, "", "", "", tally.confirmed];
+  const columns = ["type", "count", "share", "ci95_low", "ci95_high", "confirmed"];
+  return csv([columns, ...rows, rest, all]);
 }

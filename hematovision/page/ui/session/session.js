@@ -1,6 +1,7 @@
 /**
  * What is open: fields, their cells, what was changed by hand, and how to take it back.
  */
+import { belongs } from "../../engine/border.js";
 import { isRbc } from "../../engine/cells.js";
 
 /** @typedef {import("../../engine/cells.js").Box} Box */
@@ -54,6 +55,8 @@ import { isRbc } from "../../engine/cells.js";
  * @property {number | null} cellSize the same, as a person states it
  * @property {boolean} checked
  * @property {Overlap[]} overlaps with fields taken before
+ * @property {import("../../engine/networks/doubts.js").Doubt[]} doubts why counts may be wrong
+ * @property {import("../../engine/border.js").Rule} border which cut cells are counted
  */
 
 /**
@@ -84,8 +87,12 @@ export const isByHand = (cell) =>
 /** The cells that are there. @param {Field} field */
 export const live = (field) => field.cells.filter((cell) => !cell.deleted);
 
+/** Whether a cell counts in its field. @param {Field} field @param {Cell} cell */
+export const counts = ({ width, height, border }, cell) =>
+  cell.counted && belongs(cell.box, width, height, border);
+
 /** @param {Field} field */
-export const counted = (field) => live(field).filter((cell) => cell.counted);
+export const counted = (field) => live(field).filter((cell) => counts(field, cell));
 
 /** @param {Field} field @param {string} label */
 export const count = (field, label) => counted(field).filter((c) => c.label === label).length;
@@ -121,6 +128,8 @@ export class Session {
     /** @type {Edit[]} */
     this.taken = [];
     this.serial = 0;
+    /** @type {import("../../engine/border.js").Rule} */
+    this.border = "all";
     /** @type {Set<number>} cells that lie in an earlier field too, and are counted there */
     this.again = new Set();
     /** @type {((what: "field" | "cells" | "choice" | "edit" | "checked", field: Field | null) => void)[]} */
@@ -130,6 +139,13 @@ export class Session {
   /** @param {"field" | "cells" | "choice" | "edit" | "checked"} what @param {Field | null} [field] */
   changed(what, field = this.now) {
     for (const listener of this.listeners) listener(what, field);
+  }
+
+  /** Count cells that the border cuts by a rule. @param {import("../../engine/border.js").Rule} rule */
+  setBorder(rule) {
+    this.border = rule;
+    for (const field of this.fields) field.border = rule;
+    this.changed("cells");
   }
 
   /** @param {Field} field @param {boolean} shown */

@@ -10,8 +10,8 @@ import { counted } from "./session.js";
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Types} Types */
 
-/** Confirmed cells from which what is proposed counts as checked in a stain. */
-export const ENOUGH = 100;
+/** Cells looked at by a person from which the model's types count as checked in a stain. */
+export const CHECKED = 100;
 
 /**
  * A row of the differential: cells `confirmed` by hand, and those only `proposed`. `share` and
