@@ -9,8 +9,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -464,3 +466,29 @@ def app(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
 @pytest.fixture(scope="module")
 def app_of_module(browser, page_file: Path) -> Iterator[Callable[..., Page]]:
     yield from open_apps(browser, page_file)
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[bytes]]]:
+    """A port of the loopback, and what is said there."""
+    server = socket.create_server(("127.0.0.1", 0))
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            # Ahead of an iframe or a form Chromium opens a socket, before it asks the policy;
+            # nothing goes over it.
+            connection.settimeout(0.2)
+            with contextlib.suppress(OSError):
+                if data := connection.recv(200):
+                    heard.append(data)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            connection.close()
+
+    threading.Thread(target=listen, daemon=True).start()
+    yield server.getsockname()[1], heard
+    server.close()

@@ -37,7 +37,7 @@ from hematovision.page import build
 from hematovision.pictures.frame import find_frame
 from hematovision.pictures.images import read_image, resize, scale_pixels, square_crop
 from hematovision.pictures.light import level_light
-from hematovision.program.tables import Table
+from hematovision.program.tables import PLAIN, Table
 
 SHARED = ROOT.parent / "shared"
 LEAST = 0.05  # probability from which the page finds cells
@@ -331,7 +331,7 @@ def test_no_field_twice(twins: Callable) -> None:
 def test_no_text_of_a_table_is_a_formula(twins: Callable) -> None:
     for text in ("=1+1", "-5", "+1.5e3", "-cmd", "@x", "\tx", "\rx", "a,b", 'a"b', "a\nb", "1"):
         file = io.StringIO()
-        Table(file, ["x"]).writerow({"x": text})
+        Table(file, ["x"], PLAIN).writerow({"x": text})
         assert twins("quote", text) == file.getvalue().removeprefix("x\n").removesuffix("\n")
 
 

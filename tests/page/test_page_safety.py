@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import csv
 import io
 import json
 import re
 import shutil
-import socket
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -106,32 +103,6 @@ def test_a_name_declared_twice_is_no_bundle(
 
 
 # --- nothing is sent, nothing breaks out ----------------------------------------------------------
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[int, list[bytes]]]:
-    """A port of the loopback, and what is said there."""
-    server = socket.create_server(("127.0.0.1", 0))
-    heard: list[bytes] = []
-
-    def listen() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            # Ahead of an iframe or a form Chromium opens a socket, before it asks the policy;
-            # nothing goes over it.
-            connection.settimeout(0.2)
-            with contextlib.suppress(OSError):
-                if data := connection.recv(200):
-                    heard.append(data)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            connection.close()
-
-    threading.Thread(target=listen, daemon=True).start()
-    yield server.getsockname()[1], heard
-    server.close()
 
 
 # Ways out that a page has; each is tried, and none may say anything to the listener.

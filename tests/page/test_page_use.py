@@ -440,8 +440,9 @@ def test_what_is_only_proposed_stands_apart(opened: Page) -> None:
     assert found["eosinophil"][::3] == ["1", "0"] and found["all"] == ["3", "100", "", "117"]
     rows = list(csv.DictReader(io.StringIO(page.save("#save-differential").decode("utf-8-sig"))))
     by_type = {row["type"]: row for row in rows}
-    assert by_type["Neutrophil"]["confirmed"] == "2" and by_type["Neutrophil"]["proposed"] == "117"
-    assert by_type["Neutrophil"]["share"] == "0.6667" and by_type["all"]["confirmed"] == "3"
+    assert by_type["Neutrophil"]["confirmed"] == "2" and by_type["Neutrophil"]["count"] == "119"
+    assert by_type["Neutrophil"]["share"] == "0.9917" and by_type["Neutrophil"]["ci95_low"] == ""
+    assert by_type["all"]["confirmed"] == "3" and by_type["erythroblasts"]["count"] == "0"
     assert "not checked in your stain" in page.text("#trust")
     press(page, "w", *["Enter"] * 97)
     assert "not checked in your stain" not in page.text("#trust")
@@ -544,6 +545,7 @@ def test_tables_are_those_of_predict(app: Callable[..., Page], run: Run, tmp_pat
         assert {k: mine[k] for k in theirs} == theirs
     summary = list(csv.DictReader((out / "summary.csv").open()))
     table = list(csv.DictReader(io.StringIO(page.save("#save-counts").decode())))
+    assert table[-1]["image"] == "all 2 fields"
     for mine, theirs in zip(table, summary, strict=True):
         assert mine.pop("by_hand") == "0"
         assert mine == theirs | {"image": Path(theirs["image"]).name}
@@ -552,7 +554,7 @@ def test_tables_are_those_of_predict(app: Callable[..., Page], run: Run, tmp_pat
     (row,) = [row for row in found if not row["probability"]]  # a person said so
     assert row["label"] == "WBC"
     table = list(csv.DictReader(io.StringIO(page.save("#save-counts").decode())))
-    assert [row["by_hand"] for row in table] == ["1", "0"]
+    assert [row["by_hand"] for row in table] == ["1", "0", "1"]
 
 
 def test_picture_with_boxes(opened: Page) -> None:

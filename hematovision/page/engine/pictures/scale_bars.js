@@ -1,7 +1,7 @@
 /**
  * Scale bars, with the lettering beside them. The twin of that part of `hematovision/pictures/frame.py`.
  */
-import { CONTRAST, HIGH, LOW, PLAIN } from "../../constants.js";
+import { CONTRAST, HIGH, LOW, FRAME_PLAIN } from "../../constants.js";
 import { median } from "./numbers.js";
 import { countOf, cutPlane, emptyPlane, findPieces, select, takeChannel } from "./raster.js";
 
@@ -122,7 +122,7 @@ function isScaleBar(image, green, ink, x, y, w, h) {
     for (let c = 0; c < 3; c++) {
       const line = [];
       for (let u = x + 2; u < x + w - 2; u++) line.push(image.data[3 * (v * image.width + u) + c]);
-      plain &&= deviation(line) <= PLAIN;
+      plain &&= deviation(line) <= FRAME_PLAIN;
       if (c === 1) core.push(...line);
     }
   }

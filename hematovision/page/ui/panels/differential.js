@@ -1,9 +1,10 @@
 /**
  * The differential count, as at a laboratory's counter: white cell after white cell, a key each.
  */
+import { CHECKED } from "../../constants.js";
 import { isWhite } from "../../engine/cells.js";
 import { byId, make, row, tell } from "../elements.js";
-import { CHECKED, tallyUp, whitesOf } from "../session/tally.js";
+import { tallyUp, whitesOf } from "../session/tally.js";
 import { nameOf, text } from "../texts.js";
 import { ring } from "./sound.js";
 

@@ -2,12 +2,12 @@
  * Tables of what was counted, as predict.py writes them.
  */
 import { wholePixels } from "../../engine/cells.js";
-import { COLUMNS, GUARDED, NUMBER } from "../../constants.js";
+import { CHECKED, COLUMNS, GUARDED, NUMBER, TYPE_COLUMNS } from "../../constants.js";
 import { isCut } from "../../engine/border.js";
 import { wilson } from "../../engine/networks/differential.js";
 import { totalsOf } from "../session/measures.js";
 import { changes, count, counts, live } from "../session/session.js";
-import { CHECKED, tallyUp } from "../session/tally.js";
+import { tallyUp } from "../session/tally.js";
 
 /** @typedef {import("../session/session.js").Cell} Cell */
 /** @typedef {import("../session/session.js").Field} Field */
@@ -102,12 +102,14 @@ export function differentialCsv(session, types) {
   const isChecked = tally.judged >= CHECKED || tally.proposed === 0;
   const rows = tally.rows.map(({ name, confirmed, proposed, apart }) => {
     const n = confirmed + proposed;
-    const [low, high] = typed && isChecked && !apart ? wilson(n, typed) : [null, null];
-    const shares = [typed && !apart ? n / typed : null, low, high];
+    if (apart) return [`${name.toLowerCase()}s`, n, "", "", "", confirmed];
+    const [low, high] = typed && isChecked ? wilson(n, typed) : [null, null];
+    const shares = [typed ? n / typed : null, low, high];
     return [name, n, ...shares.map((part) => part?.toFixed(4) ?? ""), confirmed];
   });
+  const white = rows.filter((_, k) => !tally.rows[k].apart);
+  const beside = rows.filter((_, k) => tally.rows[k].apart);
   const rest = ["untyped", tally.untyped, "", "", "", ""];
   const all = ["all", typed + tally.untyped, "", "", "", tally.confirmed];
-  const columns = ["type", "count", "share", "ci95_low", "ci95_high", "confirmed"];
-  return csv([columns, ...rows, rest, all]);
+  return csv([TYPE_COLUMNS, ...white, rest, ...beside, all]);
 }

@@ -10,9 +10,6 @@ import { counted } from "./session.js";
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Types} Types */
 
-/** Cells looked at by a person from which the model's types count as checked in a stain. */
-export const CHECKED = 100;
-
 /**
  * A row of the differential: cells `confirmed` by hand, and those only `proposed`. `share` and
  * `interval` are of the confirmed; of a type that is counted apart, `share` is per white cell.
