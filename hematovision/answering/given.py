@@ -24,7 +24,7 @@ def list_images(paths: Sequence[Path], may_be_empty: bool = False) -> tuple[list
     """Spread folders out into their images, and tell what else was there; UserError where nothing
     is given, or a folder holds none and none `may_be_empty`."""
     if not paths:
-        raise UserError("name an image, or a folder of images (see --help)")
+        raise UserError("IMAGE: name an image, or a folder of images (see --help)")
     images: list[Path] = []
     notices = []
     for path in (of for given in paths for of in expand(given)):

@@ -6,6 +6,7 @@ refused before anything is written.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,12 @@ class OutputFolder:
             self._annotated = AnnotatedOutput(
                 output.folder, output.annotations, output.labels, output.types, self._left
             )
-        self._journal = Journal(output.path("answers.jsonl"), output.run, output.resume)
+
+    @functools.cached_property
+    def _journal(self) -> Journal:
+        """Made when the first answer is noted: a run that is refused leaves none."""
+        output = self._output
+        return Journal(output.path("answers.jsonl"), output.run, output.resume)
 
     def take_up(self, images: Sequence[Path]) -> int:
         """How many of the images, from the first on, an earlier run has answered."""

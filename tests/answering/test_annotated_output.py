@@ -12,13 +12,24 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from conftest import EXAMPLES, SAMPLE, Run, answers, only_error, read_dataset, write_png
+from conftest import (
+    EXAMPLES,
+    SAMPLE,
+    Run,
+    answers,
+    files_below,
+    only_error,
+    read_dataset,
+    write_png,
+)
 
+from hematovision.annotations.complete import read_complete
 from hematovision.answering.annotated_output import FORMATS, AnnotatedOutput
 from hematovision.answering.counting import CountedField
 from hematovision.answering.field_answer import FieldAnswer, FoundCell
 from hematovision.cells.cells import Cells
 from hematovision.pictures.images import read_image
+from hematovision.program.left import Left
 
 FIELDS = [EXAMPLES / "field.jpg", *sorted((SAMPLE / "JPEGImages").iterdir())[:2]]
 
@@ -95,7 +106,9 @@ def test_names_and_labels_stay_text(tmp_path: Path) -> None:
     cell = FoundCell(label, 0.9, (1, 2, 11, 12), True)
     answer = FieldAnswer(str(picture), 20, 20, {label: 1}, (cell,))
     nothing = Cells(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    writer = AnnotatedOutput(tmp_path / "out", "voc", [label])
+    (tmp_path / "out").mkdir()
+    left = Left(tmp_path / "out")
+    writer = AnnotatedOutput(tmp_path / "out", "voc", [label], [], left)
     writer.add("a<&>", CountedField(picture, read_image(picture), nothing, answer))
     root = ElementTree.parse(tmp_path / "out" / "Annotations" / "a<&>.xml").getroot()
     assert root.findtext("filename") == "a<&>.png"
@@ -104,3 +117,57 @@ def test_names_and_labels_stay_text(tmp_path: Path) -> None:
 
 def test_it_wants_a_folder(count: Run) -> None:
     assert "--output" in only_error(count(FIELDS[0], "--annotations", "voc"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_corrections_are_sacred(kind: str, tmp_path: Path, count: Run) -> None:
+    """The recipe's first line, repeated by arrow-up, stops before it writes anything."""
+    args = (*FIELDS[:2], "--output", tmp_path, "--annotations", kind)
+    assert count(*args).status == 0
+    again = count(*args)
+    assert again.status == 0, again.err  # nothing was corrected yet
+    notes = {"voc": "Annotations/field.xml", "yolo": "labels/field.txt"}
+    corrected = tmp_path / notes.get(kind, "annotations.json")
+    corrected.write_text(corrected.read_text().replace("RBC", "WBC", 1) + " ")
+    before = files_below(tmp_path)
+    said = only_error(count(*args))
+    assert corrected.name in said and "name another --output" in said
+    assert files_below(tmp_path) == before
+    assert count(*args[:2], "--output", tmp_path / "new", "--annotations", kind).status == 0
+
+
+def test_an_output_does_not_mix_with_a_dataset_of_ones_own(tmp_path: Path, count: Run) -> None:
+    own = tmp_path / "own"
+    for name, content in (
+        ("JPEGImages/field.jpg", FIELDS[0].read_bytes()), ("Annotations/field.xml", b"<mine/>"),
+    ):  # fmt: skip
+        (own / name).parent.mkdir(parents=True)
+        (own / name).write_bytes(content)
+    before = files_below(own)
+    args = (own / "JPEGImages", "--output", own, "--annotations", "voc")
+    assert "own" in only_error(count(*args))
+    assert files_below(own) == before
+
+
+def test_yolo_names_classes_as_labelimg_wants_and_no_picture_takes_their_file(
+    tmp_path: Path, count: Run
+) -> None:
+    names = ("classes", "labels", "train", ".x")
+    for name in names:
+        (tmp_path / f"{name}.jpg").write_bytes(FIELDS[0].read_bytes())
+    pictures = [tmp_path / f"{name}.jpg" for name in names]
+    out = tmp_path / "out"
+    assert count(*pictures, "--output", out, "--annotations", "yolo").status == 0
+    assert {path.stem for path in (out / "labels").iterdir()} == {
+        "classes", "classes_2", "labels_2", "train_2", "_x",
+    }  # fmt: skip
+    fields, left_out = read_dataset(out)
+    assert (len(fields), left_out) == (4, {})
+    assert len({len(field.segments) for field in fields}) == 1
+
+
+def test_what_was_gone_through_is_said_in_the_dataset(tmp_path: Path, count: Run) -> None:
+    assert count(*FIELDS, "--output", tmp_path, "--annotations", "voc").status == 0
+    complete = read_complete(tmp_path / "complete.json")
+    assert set(complete.labels) == {"Platelets", "RBC", "WBC"}
+    assert set(complete.pictures) == {path.name for path in (tmp_path / "JPEGImages").iterdir()}
