@@ -38,14 +38,15 @@ def test_json_is_what_the_contract_says(count: Run) -> None:
     assert [a["image"] for a in found] == [str(f) for f in FIELDS]
     for answer in found:
         assert list(answer) == [
-            "image", "width", "height", "counts", "cells", "differential",
+            "image", "width", "height", "counts", "cells", "differential", "doubts",
         ]  # fmt: skip
+        assert all(isinstance(doubt, str) for doubt in answer["doubts"])
         height, width = read_image(Path(answer["image"])).shape[:2]
         assert (answer["width"], answer["height"]) == (width, height)
         assert answer["cells"]
         for cell in answer["cells"]:
             of_type = ["type", "type_probabilities"] if cell["label"] == "WBC" else []
-            assert list(cell) == ["label", "probability", "box", "counted", *of_type]
+            assert list(cell) == ["label", "probability", "box", "counted", "cut", *of_type]
             x0, y0, x1, y1 = cell["box"]
             assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
             assert all(isinstance(v, int) for v in cell["box"])
