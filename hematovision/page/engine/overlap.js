@@ -16,7 +16,7 @@ import {
 } from "../constants.js";
 import { emptyComplex, transform } from "./pictures/fourier.js";
 import { findFrame } from "./pictures/frame.js";
-import { levelLight } from "./pictures/images.js";
+import { levelLight } from "./pictures/light.js";
 import { round } from "./pictures/numbers.js";
 import { takeChannel } from "./pictures/raster.js";
 import { resize } from "./pictures/resize.js";

@@ -16,8 +16,8 @@ import {
   WITHIN_ALIKE,
 } from "../../constants.js";
 import { findFrame, trim } from "../pictures/frame.js";
-import { cut, levelLight, spread } from "../pictures/images.js";
-import { measureBrightness } from "../pictures/light.js";
+import { cut, spread } from "../pictures/images.js";
+import { levelLight, measureBrightness } from "../pictures/light.js";
 import { cutPlane } from "../pictures/raster.js";
 import { findDoubts } from "./doubts.js";
 import { recallMany } from "./population.js";
