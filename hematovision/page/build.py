@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hematovision.annotations import complete
 from hematovision.answering import cell_tables, overlap
 from hematovision.cells import border, cells, taxonomy
 from hematovision.cells.drawing import choose_colours
@@ -51,7 +52,7 @@ EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
     tables, images, light, frame, cells, border, taxonomy, tiles, scale, population, doubts,
-    detector, classifier, differential, litert, cell_tables, overlap,
+    detector, classifier, differential, litert, complete, cell_tables, overlap,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"

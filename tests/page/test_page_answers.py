@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, SAMPLE, write_png
 from driver import Page
 
+from hematovision.annotations.complete import format_complete
 from hematovision.answering.overlap import Shift, find_again, find_shift, make_small
 from hematovision.cells.border import RULES, belongs, is_cut
 from hematovision.cells.cells import Cells
@@ -69,6 +70,7 @@ def twins(browser) -> Iterator[Callable]:
         "engine/border",
         "ui/saving/tables",
         "ui/panels/count",
+        "ui/saving/dataset",
     )
     page.evaluate(
         "(text) => document.head.append(Object.assign(document.createElement('script'), {text}))",
@@ -333,6 +335,12 @@ def test_no_text_of_a_table_is_a_formula(twins: Callable) -> None:
         file = io.StringIO()
         Table(file, ["x"], PLAIN).writerow({"x": text})
         assert twins("quote", text) == file.getvalue().removeprefix("x\n").removesuffix("\n")
+
+
+def test_what_was_gone_through(twins: Callable) -> None:
+    labels, pictures = ["WBC", "RBC"], ["ß.jpg", 'a "b".png', "A.jpg"]
+    for given in ([labels, pictures], [labels, []]):
+        assert twins("(given) => formatComplete(...given)", given) == format_complete(*given)
 
 
 def frame_fields(field: np.ndarray) -> dict[str, np.ndarray]:

@@ -119,6 +119,9 @@ function boundUnsure({ cellPx, certain }, pixels) {
   return { cellPx: certain ? cellPx : Math.max(cellPx, least), certain };
 }
 
+/** Whether cells aren't of the size that was supposed. @param {number | null} seen @param {Scale} scale */
+const isOff = (seen, { cellPx }) => seen !== null && Math.abs(Math.log(seen / cellPx)) > OFF;
+
 /** @typedef {{cells: Found[], scale: Scale, doubts: import("./doubts.js").Doubt[]}} Answer */
 
 /** The exported network and its card. */
@@ -159,12 +162,14 @@ export class Detector {
     if (!cellPx) scale = boundUnsure(scale, pixels);
     tell?.(0);
     let cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
-    const seen = cellPx ? null : this.measureOff(cells, image, scale);
-    if (seen) {
-      scale = boundUnsure({ cellPx: seen, certain: scale.certain }, pixels);
+    let seen = cellPx ? null : this.measure(cells, image);
+    if (isOff(seen, scale)) {
+      scale = boundUnsure({ cellPx: /** @type {number} */ (seen), certain: scale.certain }, pixels);
       cells = await findInField(run, levelled, typical, lowest, scale.cellPx, tell);
-      if (this.measureOff(cells, image, scale)) scale.certain = false;
+      seen = this.measure(cells, image);
+      if (isOff(seen, scale)) scale.certain = false;
     }
+    if (seen) scale = { ...scale, cellPx: seen }; // by all cells, where the search has seen a few
     if (framed) cells = cells.filter((cell) => !isWithin(frame, cell));
     const recalling = recallMany(cells, (c) => this.isCounted(c), levelled, typical, this.red);
     const recalled = [...recalling.recalled].filter((cell) => this.isCounted(cell)).length;
@@ -174,15 +179,6 @@ export class Detector {
     const doubts = findDoubts(counted, levelled, recalled, brightness, typical, this.red);
     const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
     return { cells: moved, scale, doubts };
-  }
-
-  /**
-   * How large a red cell is by those counted, in pixels, where that isn't what was supposed.
-   * @param {Found[]} cells @param {Picture} image @param {Scale} scale
-   */
-  measureOff(cells, image, scale) {
-    const seen = this.measure(cells, image);
-    return seen && Math.abs(Math.log(seen / scale.cellPx)) > OFF ? seen : null;
   }
 
   /**

@@ -15,6 +15,7 @@ import {
   PLACES,
   QUARTER,
   SCALE_DOUBTFUL,
+  SCALE_LEAST,
   SEEN,
   SMALL,
   STEP,
@@ -46,8 +47,11 @@ import { findCells } from "./tiles.js";
  *   probability: number}} Look
  */
 
+/** How much a look explains, the less its cells are fewer than SCALE_LEAST. @param {Look} look */
+const weigh = ({ explained, count }) => (explained * Math.min(count, SCALE_LEAST)) / SCALE_LEAST;
+
 /** @param {Look} look @param {number} [minCount] */
-const convinces = ({ count, explained, probability }, minCount = 3) =>
+const convinces = ({ count, explained, probability }, minCount = SCALE_LEAST) =>
   count >= minCount && explained >= CONVINCING && probability >= SURE;
 
 /**
@@ -267,7 +271,7 @@ export async function measureCellPx(run, image, typical, red) {
     for (const place of search.first(cellPx, 2)) {
       looks.push(await search.look(cellPx, place));
       const last = looks[looks.length - 1];
-      if (convinces(last, looks.length > 1 ? 5 : 3)) {
+      if (convinces(last, looks.length > 1 ? 5 : SCALE_LEAST)) {
         const look = await search.refine(last);
         if (convinces(look)) return { cellPx: look.seen, certain: true };
         looks.push(look);
@@ -276,8 +280,8 @@ export async function measureCellPx(run, image, typical, red) {
     }
     cellPx /= STEP;
   }
-  const most = Math.max(...looks.map((look) => look.explained));
-  const best = await search.refine(/** @type {Look} */ (looks.find((l) => l.explained === most)));
+  const most = Math.max(...looks.map(weigh));
+  const best = await search.refine(/** @type {Look} */ (looks.find((l) => weigh(l) === most)));
   const agreeing = best.explained > 0.5 * best.explained ? [best] : [];
   for (const place of search.first(best.seen, 3)) {
     const look = await search.look(best.seen, place);

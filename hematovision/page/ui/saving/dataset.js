@@ -1,6 +1,7 @@
 /**
  * Fields and boxes as a dataset that trains the next model: Pascal VOC, zipped.
  */
+import { COMPLETE_MARK } from "../../constants.js";
 import { counted } from "../session/session.js";
 import { text } from "../texts.js";
 import { pixelsOf } from "./tables.js";
@@ -40,8 +41,14 @@ const safe = (name) => name.replace(/[\u0000-\u001f\\/:*?"<>|]/g, "_").replace(/
  * complete.json: of which pictures every cell has its box, since a person went through them.
  * @param {string[]} labels @param {string[]} pictures
  */
-const formatComplete = (labels, pictures) =>
-  `${JSON.stringify({ hematovision: "complete 1", labels: [...labels].sort(), pictures: [...pictures].sort() })}\n`;
+export function formatComplete(labels, pictures) {
+  const content = {
+    hematovision: COMPLETE_MARK,
+    labels: [...labels].sort(),
+    pictures: [...pictures].sort(),
+  };
+  return `${JSON.stringify(content, null, 1)}\n`;
+}
 
 /**
  * All fields as `preprocess_data.py` reads them: JPEGImages/, Annotations/ and which of them a
