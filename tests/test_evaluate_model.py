@@ -337,7 +337,16 @@ def test_a_second_model_must_answer_the_same_question(
     assert str(sample_run.judged) in error and "Platelets" in error
 
 
-@pytest.mark.parametrize("text", [b"\x00\xff\xfe", b"phase,loss\nheads,much\n", b"a,b\n1,2\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\x00\xff\xfe",
+        b"phase,loss\nheads,much\n",
+        b"phase,loss\nheads,nan\n",
+        b"phase,loss\nheads,1e999\n",
+        b"a,b\n1,2\n",
+    ],
+)
 def test_a_history_that_is_none_is_refused(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_bytes(text)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -165,6 +166,30 @@ def test_an_export_that_disagrees_stops_the_training_and_leaves_the_old_model(
     assert result.out == ""
     assert result.err.splitlines()[-1].startswith("error: hematovision.tflite: ")
     assert files_below(folder) == before
+
+
+@pytest.mark.parametrize(("asked", "counted"), [(None, 110), (None, 0), (1, 0)])
+def test_a_network_that_fails_on_held_out_fields_is_kept_only_where_it_was_asked_for(
+    asked: int | None, counted: int, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import train_model
+
+    scores = {"RBC": {"fields": 6, "annotated": 100, "counted": counted, "both": counted * 0.9}}
+    found: Any = SimpleNamespace(card=SimpleNamespace(validation=scores), notices=["look at it"])
+    monkeypatch.setattr(train_model, "learn_fields", lambda *given: found)
+    run: Any = SimpleNamespace(
+        options=SimpleNamespace(field_epochs=asked), start=SimpleNamespace(model=None),
+        fields=SimpleNamespace(train=SimpleNamespace(label=np.array(["RBC"] * 500 + ["WBC"] * 7))),
+    )  # fmt: skip
+    learnt: dict[str, Any] = {}
+    plan: Any = None
+    train_model.learn_to_find(None, run, plan, learnt)
+    few, notice, *rest = capsys.readouterr().err.splitlines()
+    assert "7 WBC" in few and "RBC" not in few and "--weights bundled" in few
+    assert notice == "warning: look at it"
+    assert bool(learnt) == (not rest) == (asked is not None or counted > 0)
+    assert not rest or "isn't kept" in rest[0]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
