@@ -27,6 +27,8 @@ MIN_CELL_PX = 9  # pixels of a field across which a red cell can't be told from 
 MIN_PROBABILITY = 0.3  # of what is seen in a look
 CONVINCING, DOUBTFUL = 0.45, 0.35  # shares of the dark: more is explained at the right scale; less
 SURE = 0.42  # median probability of the cells of a convincing look
+# The same of so many cells, whose size is as supposed: in a crowd each is less sure.
+CROWD, SURE_IN_CROWD = 8, 0.35
 LEAST = 3  # cells that a look's size rests on: one box over all the dark explains it, too
 NEAR = 0.4  # |log| of seen to supposed size, up to which a scale needs no further look
 PLACES = 9  # a look's place is one of 9 x 9
@@ -57,7 +59,9 @@ class Look(NamedTuple):
 
     def convinces(self, min_count: int = LEAST) -> bool:
         """Whether this is how a field looks at about the right scale."""
-        return self.count >= min_count and self.explained >= CONVINCING and self.probability >= SURE
+        as_supposed = abs(float(np.log(self.seen / self.supposed))) < NEAR
+        sure = SURE_IN_CROWD if self.count >= CROWD and as_supposed else SURE
+        return self.count >= min_count and self.explained >= CONVINCING and self.probability >= sure
 
 
 def measure_ground(image: np.ndarray) -> tuple[np.ndarray, float, float]:
