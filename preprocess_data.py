@@ -65,6 +65,7 @@ from hematovision.preparing.description import (
     summarise,
 )
 from hematovision.preparing.named_cells import cut_to_named_cells
+from hematovision.preparing.outputs import check_outputs
 from hematovision.preparing.preview import draw_preview
 from hematovision.preparing.splits import assign_splits, deal_parts, group_twins
 from hematovision.preparing.writing import write_archive
@@ -240,12 +241,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     datasets = open_datasets(
         options.data_dir or [find_default()], MOST_DRAWN if options.check else 1, renames
     )
+    check_outputs((options.output, options.preview), datasets)
     shares = list_shares(options.shards, options.shard)
     datasets = unify(datasets, renames)
     datasets = state_complete(datasets, options.complete)
     task = choose_task(options, datasets)
     index = open_index(options, shares)
     reading = read_all(datasets, options, index)
+    for notice in reading.findings.notices if options.check else ():
+        say(notice)
     if options.check:
         page = (options.output or ARCHIVE).with_name("check.html")
         return write_check_page(page, reading.fields, reading.findings)

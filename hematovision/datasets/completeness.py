@@ -25,19 +25,36 @@ MOST_UNBOXED = 0.15  # of the red cells; by this measure 0.00 to 0.02 where all 
 LEAST_A_FIELD = 0.5  # boxes a field, of white cells of all types together, or of platelets
 
 
-def measure_unboxed(free: np.ndarray, segments: Sequence[Segment], cell_px: float) -> float:
-    """How many cells' worth of area is neither free, (h / 4, w / 4) bool, nor in a box.
+def measure_unboxed(
+    image: np.ndarray, free: np.ndarray, segments: Sequence[Segment], cell_px: float
+) -> float:
+    """How many cells' worth of area is neither free, (h / 4, w / 4) bool, nor in a box, and as dark
+    as red cells in boxes are in the picture (h, w, 3) uint8.
 
-    What is narrower than half a cell is the rim of a boxed one, or dirt.
+    What is narrower than half a cell is the rim of a boxed one, or dirt; what is paler than half
+    way from a boxed cell to the ground is mottled ground, or the ghost of a cell.
     """
-    rest = (~free).astype(np.uint8)
-    for _, (xmin, ymin, xmax, ymax) in segments:
-        rest[ymin // QUARTER : -(-ymax // QUARTER), xmin // QUARTER : -(-xmax // QUARTER)] = 0
     side = cell_px / QUARTER
     if side < 2:
         return 0.0
+    rest = (~free).astype(np.uint8)
+    boxed = np.zeros_like(free)
+    for label, (xmin, ymin, xmax, ymax) in segments:
+        area = np.s_[ymin // QUARTER : -(-ymax // QUARTER), xmin // QUARTER : -(-xmax // QUARTER)]
+        rest[area] = 0
+        boxed[area] |= is_rbc(label)
     k = max(2, round(side / 2))
     wide = cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones((k, k), np.uint8))
+    if boxed.any() and free.any() and wide.any():
+        size = free.shape[1], free.shape[0]
+        green = cv2.resize(cv2.extractChannel(image, 1), size, interpolation=cv2.INTER_AREA)
+        middle = (np.median(green[boxed]) + np.median(green[free])) / 2
+        count, islands = cv2.connectedComponents(wide, connectivity=4)
+        mean = np.bincount(islands.ravel(), green.ravel(), count) / np.maximum(
+            np.bincount(islands.ravel(), minlength=count), 1
+        )
+        mean[0] = np.inf  # component 0 is all the rest
+        wide = (mean < middle)[islands]
     return float(wide.sum()) / (side * side * np.pi / 4)
 
 

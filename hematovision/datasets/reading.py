@@ -103,7 +103,7 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
         frame=note.annotation.size,
         digest=digest_bytes(stored),
         look=look(image),
-        unboxed=0.0 if note.whole else measure_unboxed(free, segments, cell_px),
+        unboxed=0.0 if note.whole else measure_unboxed(image, free, segments, cell_px),
         whole=note.whole,
         given=note.split,
         listed=dataset.listed.get(note.picture, ""),

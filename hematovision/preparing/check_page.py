@@ -17,6 +17,7 @@ from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError
 from hematovision.program.figures import BLUE, ORANGE
 from hematovision.program.files import write_text
+from hematovision.program.surroundings import printable
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 MOST_DRAWN = 12  # fields of each reason
@@ -40,7 +41,7 @@ def write_check_page(path: Path, fields: Sequence[Field], findings: Findings) ->
     )  # fmt: skip
     write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
     for line in findings.lines():
-        print(line)
+        print(printable(line))
     print(f"{len(fields)} fields, {boxes} boxes, {findings.to_mend} thing(s) to mend: {path}")
     return 1 if findings.to_mend else 0
 

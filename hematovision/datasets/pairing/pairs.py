@@ -23,6 +23,7 @@ from hematovision.datasets.pairing.layout import Layout, bare_name, normal, scan
 from hematovision.datasets.pairing.picture_index import PictureIndex
 from hematovision.datasets.pairing.split_lists import find_lists, read_lists
 from hematovision.program.console import UserError, say
+from hematovision.program.marks import is_drawn
 
 
 def open_dataset(root: Path, lab: str, keep: int = 1, named: Collection[str] = ()) -> Dataset:
@@ -67,10 +68,11 @@ def pair_up(
     broken = reader.broken - paired.keys()
     strange = tell_strange(layout, reader.strange, paired, findings)
     rest = [p for p in layout.pictures if p not in paired and p not in broken]
+    rest = [p for p in rest if not is_drawn(layout.path(p))]  # by predict.py
     only_known = bool(paired or broken or strange)
     for note in read_class_folders(layout, rest, named, only_known, findings):
         paired[note.picture] = note
-    count_unpaired(layout, {*paired, *broken}, findings)
+    count_unpaired(layout, rest, {*paired, *broken}, findings)
     return sorted(
         paired.values(), key=lambda n: (n.picture.parent.parts, bare_name(n.picture.name))
     )
@@ -121,11 +123,13 @@ def note_gone_through(layout: Layout, notes: list[Noted], findings: Findings) ->
     return noted
 
 
-def count_unpaired(layout: Layout, known: set[PurePosixPath], findings: Findings) -> None:
+def count_unpaired(
+    layout: Layout, rest: Sequence[PurePosixPath], known: set[PurePosixPath], findings: Findings
+) -> None:
     """Count the pictures without an annotation in those folders where others have one."""
     seen = {p.parent for p in known}
     taken = {(p.parent, bare_name(p.name)) for p in known}
-    for path in layout.pictures:
+    for path in rest:
         if path in known or path.parent not in seen:
             continue
         second = (path.parent, bare_name(path.name)) in taken
