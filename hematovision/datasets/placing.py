@@ -148,8 +148,10 @@ def drop_doubles(segments: Sequence[Segment], found: Findings, example: Example)
     """Each cell once: of boxes in one place that say the same, or the one what the other is a kind
     of, the first or the finer stays; where they contradict each other, none."""
     gone: set[int] = set()
+    instead: dict[int, int] = {}  # of a box that went, the one that stays
     for i, j, apart in find_doubles(np.array([s.box for s in segments], float).reshape(-1, 4)):
-        if {i, j} & gone:
+        i, j = sorted((instead.get(i, i), instead.get(j, j)))
+        if i == j or {i, j} & gone:
             continue
         first, second = segments[i], segments[j]
         boxes = [Box(s.label, s.box) for s in (first, second)]
@@ -157,7 +159,9 @@ def drop_doubles(segments: Sequence[Segment], found: Findings, example: Example)
             found.add("noticed", ALMOST, replace_boxes(example, boxes))
         elif is_a(second.label, first.label) or is_a(first.label, second.label):
             finer = first.label != second.label and is_a(second.label, first.label)
-            gone.add(i if finer else j)
+            kept, lost = (j, i) if finer else (i, j)
+            gone.add(lost)
+            instead |= {lost: kept} | {k: kept for k, of in instead.items() if of == lost}
             found.add("put right", TWICE, replace_boxes(example, boxes))
         else:
             gone |= {i, j}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import defaultdict
@@ -73,14 +74,26 @@ class PictureIndex:
                 found = table.get((at, key), ())
                 if found:
                     own = drop_suffix(given.name)  # x.jpg of x.jpg.xml
-                    return next((p for p in found if p.name in (given.name, own)), found[0])
+                    alike = [
+                        p for p in found if normal(p.name) in (normal(given.name), normal(own))
+                    ]
+                    exact = [p for p in alike if p.name in (given.name, own)]
+                    return next(iter((*exact, *alike, *found)))
         found = self.anywhere.get(normal(stem), [])
         if len(found) > 1:
-            tail = tuple(normal(p) for p in given.parts)
-            ends = [p for p in found if tuple(map(normal, p.parts[-len(tail) :])) == tail]
-            found = ends if ends else found
+            shared = [count_shared_end(p, given) for p in found]
+            if max(shared) > 1:  # folders too
+                found = [p for p, n in zip(found, shared, strict=True) if n == max(shared)]
         if len(found) > 1 and split:
             found = [p for p in found if folder_split(p) == split]
         if len(found) > 1:  # one of which the folder is part of the other's
             found = [p for p in found if context(p)[: len(where)] == where]
         return found[0] if len(found) == 1 else None
+
+
+def count_shared_end(first: PurePosixPath, second: PurePosixPath) -> int:
+    """How many of the last parts of two paths are the same, but for the endings of the files."""
+    if normal(bare_name(first.name)) != normal(bare_name(second.name)):
+        return 0
+    pairs = zip(reversed(first.parts[:-1]), reversed(second.parts[:-1]), strict=False)
+    return 1 + sum(1 for _ in itertools.takewhile(lambda p: normal(p[0]) == normal(p[1]), pairs))
