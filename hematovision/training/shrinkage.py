@@ -16,7 +16,6 @@ HALF_WAY = 50
 # Share of the way from the weights known before to those fitted here (Wortsman et al., 2022:
 # WiSE-FT). What was known at home survives between the two, and what was learnt here largely does.
 SHARE = 0.7
-MANY = 10_000  # crops that take the weights half of what is left of that way
 
 
 def shrink(found: Any, known: Any, examples: Any, half_way: float = HALF_WAY) -> Any:
@@ -34,11 +33,6 @@ def restore(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
     """Set variables to values of before."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def choose_share(examples: int) -> float:
-    """Share of the way from the weights known before that so many examples take: SHARE of a few."""
-    return float(shrink(1.0, SHARE, examples, MANY))
 
 
 def average_weights(

@@ -40,7 +40,7 @@ from hematovision.training.crops.validation import (
     settle_temperature,
 )
 from hematovision.training.plan import Learnt, Plan
-from hematovision.training.shrinkage import MANY, read_values, restore, shrink
+from hematovision.training.shrinkage import read_values, restore, shrink
 from hematovision.training.start import KnownModel
 from hematovision.training.views import add_views
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     import keras
 
 EPOCHS, RATE = 4, 1e-4  # by default
-# From a trained model: one epoch, of so many steps at least; of few crops at this part of the rate.
-KNOWN_STEPS, KNOWN_RATE = 60, 0.5 * RATE
+# From a trained model: one epoch, of so many steps at least; of few crops at a part of the rate,
+# of MANY halfway between that and the whole.
+KNOWN_STEPS, KNOWN_RATE, MANY = 60, 0.5 * RATE, 10_000
 
 
 def plan_crops(asked: int | None, count: int, model: KnownModel | None, plan: Plan) -> Plan:

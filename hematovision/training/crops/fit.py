@@ -25,7 +25,7 @@ from hematovision.training.crops.network import CropNetwork, pool_maps
 from hematovision.training.crops.strangers import draw_strangers
 from hematovision.training.plan import Plan, Row, say_row
 from hematovision.training.precision import mixed_precision
-from hematovision.training.shrinkage import average_weights, choose_share, read_values
+from hematovision.training.shrinkage import average_weights, read_values
 from hematovision.training.start import KnownModel
 from hematovision.training.workers import find_workers
 
@@ -42,7 +42,7 @@ def fit_crops(
 
     Nothing is chosen by the validation split here: the last epoch is the result. In the end the
     weights are rounded to half precision, so that export changes no answer. From a trained model,
-    they stop part of the way, the further the more crops are shown.
+    they stop part of the way.
     """
     validate = make_validation(network, examples)
     heads = start_heads(network, examples, model, plan.seed) | validate()
@@ -73,7 +73,7 @@ def fit_crops(
         for layer in (*network.upper.layers, network.head, network.novelty):
             set_half(layer, *layer.get_weights())
     if model is not None:
-        average_weights(trainer.trainable_variables, before, choose_share(plan.shown))
+        average_weights(trainer.trainable_variables, before)
     return [heads, *history]
 
 
