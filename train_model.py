@@ -48,6 +48,7 @@ from hematovision.program.options import option, parse_options
 from hematovision.program.tables import write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
+from hematovision.training.cluster import find_share
 from hematovision.training.crops.course import learn_crops, plan_crops
 from hematovision.training.crops.examples import Examples, pack_examples
 from hematovision.training.crops.network import build_crop_network
@@ -66,7 +67,7 @@ from hematovision.training.start import (
     tell_few,
     tell_start,
 )
-from hematovision.training.workers import find_share, find_workers
+from hematovision.training.workers import find_workers
 
 if TYPE_CHECKING:
     import keras

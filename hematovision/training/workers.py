@@ -7,14 +7,12 @@
 A worker is a process; with several GPUs it has several devices, each with an equal part of its
 rows. TensorFlow's MirroredStrategy and MultiWorkerMirroredStrategy carry the sums. Each worker
 holds the whole network and takes the same step, so that all stay alike to the bit, and the chief
-alone writes. TF_CONFIG is what every cluster manager sets: {"cluster": {"worker": ["host:port",
-...]}, "task": {"type": "worker", "index": 0}}.
+alone writes.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,10 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from hematovision.program.console import UserError, quiet_stderr, say
-from hematovision.program.share import Share
-
-MOST_DEVICES = 8  # devices of all workers together: so many views are in a batch of fields
+from hematovision.program.console import UserError, quiet_stderr
+from hematovision.training.cluster import MOST_DEVICES, read_cluster
 
 
 @dataclass(frozen=True)
@@ -156,39 +152,6 @@ class Workers:
 ALONE = Workers(None, 0, 1)
 
 
-def read_cluster() -> tuple[int, list[str]]:
-    """The index of this process among the workers, and the addresses of all, from TF_CONFIG; where
-    there is none, (0, [""]).
-
-    Raises UserError where it describes no cluster that can be trained on.
-    """
-    text = os.environ.get("TF_CONFIG")
-    if not text:
-        return 0, [""]
-    try:
-        config = json.loads(text)
-        addresses, task = config["cluster"]["worker"], config["task"]
-        count, index = len(addresses), int(task["index"])
-        if task["type"] != "worker" or not 0 <= index < count or len(config["cluster"]) > 1:
-            raise ValueError("its task is none of its workers")
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f'TF_CONFIG: not understood ({error}); wants {{"cluster": {{"worker": '
-            '["host:port", ...]}, "task": {"type": "worker", "index": 0}}, or nothing'
-        ) from None
-    if MOST_DEVICES % count:
-        raise UserError(
-            f"TF_CONFIG: {count} workers can't share a batch of {MOST_DEVICES}; take 2, 4 or 8"
-        )
-    return index, addresses
-
-
-def find_share() -> Share | None:
-    """This process's share of the training data among the workers; None, where it is alone."""
-    index, addresses = read_cluster()
-    return Share(index + 1, len(addresses)) if len(addresses) > 1 else None
-
-
 def mirror() -> Workers:
     """This process alone, on as many of its GPUs (without any: of the CPUs that TensorFlow was told
     to see) as can share a batch."""
@@ -198,7 +161,6 @@ def mirror() -> Workers:
     used = max(n for n in (1, 2, 4, 8) if n <= min(len(devices), MOST_DEVICES))
     if used == 1:
         return ALONE
-    os.environ.pop("TF_CONFIG", None)  # empty, or of one worker: not to be understood otherwise
     with quiet_stderr():
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:used]])
     return Workers(strategy, 0, 1, used)
@@ -210,13 +172,14 @@ def find_workers() -> Workers:
 
     Raises UserError where TF_CONFIG describes no cluster that can be trained on.
     """
-    index, addresses = read_cluster()
-    count = len(addresses)
+    cluster = read_cluster()
+    index, count = cluster.index, cluster.count
     if count == 1:
+        os.environ.pop("TF_CONFIG", None)  # empty, or of one: not to be understood otherwise
         return mirror()
     import tensorflow as tf
 
-    say(f"worker {index} of {count}, at {addresses[index]}: waiting for the others")
+    cluster.gather()
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:

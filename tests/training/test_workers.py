@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hematovision.program.console import UserError
 from hematovision.training.crops.epoch import share_out
 from hematovision.training.workers import ALONE, find_workers
 
@@ -83,25 +82,6 @@ def test_a_share_is_all_of_its_rows_each_counted_once() -> None:
     assert sorted(counted) == list(range(75))
     assert counted.tolist() != list(range(75))
     assert shares.weight.mean(axis=1) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}',
-        '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
-        '{"cluster": {"worker": ["a:1"], "ps": ["b:2"]}, "task": {"type": "ps", "index": 0}}',
-        '{"cluster": {"worker": ["a:1", "b:2", "c:3"]}, "task": {"type": "worker", "index": 0}}',
-    ],
-)  # fmt: skip
-def test_a_cluster_that_makes_no_sense_is_refused(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TF_CONFIG", text)
-    find_workers.cache_clear()
-    with pytest.raises(UserError, match="TF_CONFIG"):
-        find_workers()
-    find_workers.cache_clear()
 
 
 def test_a_cluster_of_one_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
