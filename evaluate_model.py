@@ -54,6 +54,7 @@ from hematovision.networks.classifier import Classifier
 from hematovision.networks.seen import find_seen_fields, find_seen_twins
 from hematovision.program.console import UserError, command, say
 from hematovision.program.files import check_writable, read_file
+from hematovision.program.locks import hold
 from hematovision.program.options import option, parse_options, worker_option
 
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
@@ -214,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen = count_seen(archive, loaded.card, folder)
     target = options.output_dir or place("report", archive.metadata.demonstration)
     check_writable(target)
+    hold(target / "metrics.json")
 
     classes, y = matched.model.classes, matched.y
     answers = at_detail(ask_by_fold(folder, archive, path, matched, options.workers), y, classes)

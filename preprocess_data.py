@@ -42,14 +42,14 @@ from hematovision.archive.metadata import (
     is_written,
     join_metadata,
 )
-from hematovision.archive.parts import ARCHIVE, MOST, place
+from hematovision.archive.parts import ARCHIVE, MOST, check_replaceable, claim, place
 from hematovision.cells.labels import is_rbc, parse_renames, tell_counts
 from hematovision.datasets.completeness import settle_complete, state_complete
 from hematovision.datasets.dataset import Dataset
 from hematovision.datasets.download import download_bccd
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Findings
-from hematovision.datasets.joining import gather, is_drawn, join
+from hematovision.datasets.joining import are_drawn, gather, join
 from hematovision.datasets.opening import find_default, open_datasets, unify
 from hematovision.datasets.read_index import ReadIndex
 from hematovision.datasets.reading import read_fields
@@ -71,6 +71,7 @@ from hematovision.preparing.splits import assign_splits, deal_parts, group_twins
 from hematovision.preparing.writing import write_archive
 from hematovision.program.console import UserError, command, say
 from hematovision.program.files import HERE, IMAGE_SUFFIXES
+from hematovision.program.marks import check_drawn
 from hematovision.program.options import option, parse_options, worker_option
 from hematovision.program.share import Share, list_shares
 
@@ -235,6 +236,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
     if options.preview and options.preview.suffix.lower() not in IMAGE_SUFFIXES:
         raise UserError(f"--preview {options.preview}: not a picture's name; try sheet.png")
+    if options.preview:
+        check_drawn(options.preview)
+    if options.output:
+        check_replaceable(options.output)
     if options.download:
         download_bccd(HERE / "data")
     renames = parse_renames(options.labels)
@@ -255,10 +260,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return write_check_page(page, reading.fields, reading.findings)
     whole = Whole(
         task, options.image_size, options.seed, options.background, reading.ways,
-        list_complete(reading.fields), is_drawn(reading.fields), digest_fields(reading.fields),
+        list_complete(reading.fields), are_drawn(reading.fields), digest_fields(reading.fields),
         digest_annotations(reading.fields),
     )  # fmt: skip
     output = options.output or place(ARCHIVE.name, whole.demonstration)
+    claim([share.name(output) for share in shares] or [output])
     files, metadata = write_all(reading, output, whole, shares, options)
     for notice in reading.findings.notices:
         say(notice)

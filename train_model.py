@@ -44,6 +44,7 @@ from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command, say
 from hematovision.program.figures import plot_history, save_figure
 from hematovision.program.files import check_writable, write_bytes
+from hematovision.program.locks import hold
 from hematovision.program.options import option, parse_options
 from hematovision.program.tables import write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
@@ -162,6 +163,8 @@ def open_run(options: Options) -> Run:
         archive = leave_out(archive, options.leave_out.split(","))
     folder = options.output_dir or place("model", archive.metadata.demonstration)
     check_writable(folder)
+    if share is None or share.number == 1:  # who alone writes the model
+        hold(folder / f"{NAME}.json")
     start = choose_start(options.weights, archive.metadata)
     check_archive(archive, path, start.model)
     archive = take_in(archive, start.model)

@@ -155,7 +155,7 @@ def lay_out(options: Options, boxes: Path) -> int:
 def write_split(archive: Path, folder: Path) -> None:
     """The lists of a dataset's splits as an archive has them, what it lacks to be trained on;
     UserError where it can't be read."""
-    digests = load_archive(archive, []).metadata["field_sha256"]
+    digests = load_archive(archive, []).metadata.field_sha256
     side = {Path(name).name: split for split, names in digests.items() for name in names}
     pictures = sorted((folder / "JPEGImages").iterdir())
     for split in SPLITS:

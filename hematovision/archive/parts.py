@@ -10,10 +10,14 @@ that part alone.
 from __future__ import annotations
 
 import glob
+import os
 import re
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from hematovision.program.console import UserError
+from hematovision.program.locks import hold
 from hematovision.program.share import Share
 
 ARCHIVE = Path("preprocessed_data.npz")
@@ -53,6 +57,27 @@ def find_parts(path: Path) -> list[Path]:
             f"make them with preprocess_data.py --shard {missing[0]}/{count}"
         )
     return [Share(number, count).name(path) for number in range(1, count + 1)]
+
+
+def check_replaceable(path: Path) -> None:
+    """UserError where something stands at `path` that is no archive: it isn't ours to replace."""
+    if not os.path.lexists(path) or path.is_dir():  # which is told where it is written
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            known = "metadata.npy" in file.namelist()
+    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError):
+        known = False
+    if not known:
+        raise UserError(f"{path}: is there already, and no archive; move it, or name another")
+
+
+def claim(paths: Iterable[Path]) -> None:
+    """Let no other run write these archives before this one ends; UserError where one does, or
+    where something stands there that is no archive."""
+    for path in paths:
+        check_replaceable(path)
+        hold(path)
 
 
 def choose_archive(path: Path | None) -> Path:

@@ -16,7 +16,7 @@ REACH = 2  # pixels from the border up to which a box touches it
 
 def is_cut(box: np.ndarray, width: float, height: float) -> np.ndarray:
     """Whether the border of a field of `width` and `height` cuts the cells in boxes (n, 4)."""
-    return touches(box, width, height, REACH).any(axis=1)
+    return np.asarray(touches(box, width, height, REACH).any(axis=1))
 
 
 def belongs(box: np.ndarray, width: float, height: float, rule: str) -> np.ndarray:
@@ -29,4 +29,4 @@ def belongs(box: np.ndarray, width: float, height: float, rule: str) -> np.ndarr
         return np.ones(len(box), bool)
     if rule == "whole":
         return ~is_cut(box, width, height)
-    return (box[:, 2:] < np.array([width, height]) - REACH).all(axis=1)
+    return np.asarray((box[:, 2:] < np.array([width, height]) - REACH).all(axis=1))

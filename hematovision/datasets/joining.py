@@ -95,7 +95,7 @@ def gather(datasets: Sequence[Dataset]) -> Findings:
     return total
 
 
-def is_drawn(fields: Sequence[Field]) -> bool:
+def are_drawn(fields: Sequence[Field]) -> bool:
     """Whether fields of the sample, which a program has drawn, are among these."""
     sample = (HERE / "data" / "sample" / "JPEGImages").glob("*.jpg")
     drawn = {digest_bytes(path.read_bytes()) for path in sample}

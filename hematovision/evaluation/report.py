@@ -20,7 +20,7 @@ from hematovision.evaluation.measure import Answers
 from hematovision.evaluation.plots import format_percent, plot_all
 from hematovision.networks.card import Card
 from hematovision.networks.explain import occlude, paint_heat
-from hematovision.pictures.images import write_image
+from hematovision.pictures.images import write_drawing
 from hematovision.program.console import progress
 from hematovision.program.files import write_text
 from hematovision.program.records import write_record
@@ -228,6 +228,6 @@ def write_report(
     write_text(folder / "report.html", page)
     for i, row in enumerate(shown.worst):
         pair = np.hstack([row["annotated"], row["found"]])
-        write_image(folder / f"worst_field_{i + 1}.png", pair)
+        write_drawing(folder / f"worst_field_{i + 1}.png", pair)
     # Last: where it is, the report is whole.
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

@@ -99,7 +99,7 @@ def find_doubles(
     kept = np.zeros(len(order), bool)
     if len(order):
         single = cv2.dnn.NMSBoxesBatched(
-            corners, certainty[order].tolist(), label.tolist(), 0.0, SAME_CELL
+            corners.tolist(), certainty[order].tolist(), label.tolist(), 0.0, SAME_CELL
         )
         kept[np.asarray(single, int).ravel()] = True
     area, large = sides(box) ** 2, typical[label] > LARGE

@@ -11,6 +11,7 @@ is looked at from coarse to fine until cells explain most of the dark.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -44,7 +45,8 @@ class Scale(NamedTuple):
     certain: bool
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True)
+class Look:
     """What was seen in one part of a field at one scale."""
 
     supposed: float  # pixels of the field across a red cell
@@ -105,7 +107,7 @@ def pick_telling(
 
     `typical` (k,): side of a cell of each label in parts of a red cell's; `red` (k,) bool.
     """
-    whole = ~touches(cells.box, width, height).any(axis=1)
+    whole = np.asarray(~touches(cells.box, width, height).any(axis=1))
     for chosen in (whole & red[cells.label], whole & (typical[cells.label] > SMALL)):
         if chosen.sum() >= 3:
             return cells.pick(chosen)

@@ -57,7 +57,7 @@ def decode(
         return Cells(box.reshape(-1, 4), label, probability)
     corners = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxesBatched(
-        corners.astype(np.float64), probability.tolist(), label.tolist(), 0.0, SAME_CELL
+        corners.tolist(), probability.tolist(), label.tolist(), 0.0, SAME_CELL
     )
     return Cells(box, label, probability).pick(np.asarray(kept, int).ravel())
 
@@ -89,7 +89,7 @@ def find_cells(
     for (left, right), (x0, x1) in columns:
         for (top, bottom), (y0, y1) in rows:
             tile = image[top:bottom, left:right]
-            size = tuple(network_size(n * scale) for n in (right - left, bottom - top))
+            size = network_size((right - left) * scale), network_size((bottom - top) * scale)
             cells = decode(*run(resize(tile, *size)), size, min_probability)
             stretch = np.tile([(right - left) / size[0], (bottom - top) / size[1]], 2)
             box = cells.box * stretch + (left, top, left, top)

@@ -21,6 +21,7 @@ from hematovision.pictures.orientation import turn_upright
 from hematovision.pictures.tiff import write_plane
 from hematovision.program.console import UserError, say_once
 from hematovision.program.files import read_file, write_bytes
+from hematovision.program.marks import mark_picture
 
 # What is decoded takes at most so many bytes on the way.
 MOST_BYTES = 900_000_000
@@ -154,10 +155,20 @@ def lay_over_white(image: np.ndarray, premultiplied: bool) -> tuple[np.ndarray, 
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write an RGB uint8 picture, whole or not at all; the suffix of `path` names the format."""
+    write_bytes(path, encode_image(path, image))
+
+
+def write_drawing(path: Path, image: np.ndarray) -> None:
+    """The same of what we drew, which says so within, and so is never taken for a field."""
+    write_bytes(path, mark_picture(encode_image(path, image)))
+
+
+def encode_image(path: Path, image: np.ndarray) -> bytes:
+    """The file of an RGB uint8 picture in the format that the suffix of `path` names."""
     ok, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not ok:
         raise UserError(f"{path}: can't write a picture of that kind; try .png")
-    write_bytes(path, data.tobytes())
+    return data.tobytes()
 
 
 def square_crop(segment: np.ndarray, size: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hematovision.pictures.images import write_image
+from hematovision.pictures.images import write_drawing
 from hematovision.preparing.writing import Crops
 
 
@@ -29,4 +29,4 @@ def draw_preview(path: Path, splits: Sequence[Crops], seed: int) -> None:
         text = f"{label}: {len(picks)} of {len(of_label)}"
         cv2.putText(title, text, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
         rows += [title, sheet.reshape(size, -1, 3)]
-    write_image(path, np.vstack(rows))
+    write_drawing(path, np.vstack(rows))

@@ -20,6 +20,7 @@ from hematovision.annotations.complete import is_complete_file
 from hematovision.annotations.reading import SUFFIXES
 from hematovision.program.console import UserError
 from hematovision.program.files import IMAGE_SUFFIXES
+from hematovision.program.marks import is_drawn
 
 # Folders named by what they hold, not by which part of the dataset they are.
 ROLES = frozenset(
@@ -97,6 +98,8 @@ def scan(root: Path) -> Layout:
             suffix = os.path.splitext(name)[1].lower()
             found.kinds[suffix or "without an ending"] += 1
             home = choose_list(found, name, suffix)
+            if home is found.pictures and is_drawn(Path(folder, name)):
+                continue  # a field with its cells drawn is no field
             if home is not None:
                 home.append(here / name)
     return found

@@ -19,11 +19,11 @@ def crenate(image: np.ndarray, cell_px: float, rng: np.random.Generator) -> np.n
     shift = rng.normal(0, 1, (2, h, w)).astype(np.float32)
     depth = rng.uniform(0.4, 1) * DEPTH * cell_px
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
-    moved = []
+    moved: list[np.ndarray] = []
     for axis, field in zip((x, y), shift, strict=True):
         smooth = cv2.GaussianBlur(field, (0, 0), wave / 2.5)
         moved.append(axis + smooth * np.float32(depth / max(float(smooth.std()), 1e-6)))
-    return cv2.remap(image, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return cv2.remap(image, moved[0], moved[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def misshape(
