@@ -44,6 +44,7 @@ test: .venv/tested
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(PY) -m pytest
 
 fuzz: .venv/tested
