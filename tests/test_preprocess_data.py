@@ -22,6 +22,7 @@ from conftest import (
     write_png,
 )
 from drawing import PLATELET, RBC, WBC
+from filelock import FileLock
 
 from hematovision.archive.metadata import SPLITS
 from hematovision.pictures.images import scale_pixels, square_crop
@@ -300,7 +301,8 @@ def test_a_run_cut_short_leaves_the_old_archive(
     root = voc_dataset(6)
     path = tmp_path / "out" / "a.npz"
     path.parent.mkdir()
-    path.write_bytes(b"the old archive")
+    np.savez(path, metadata=np.array("{}"))
+    old = path.read_bytes()
 
     def stop(*_: object) -> None:
         raise how
@@ -314,7 +316,32 @@ def test_a_run_cut_short_leaves_the_old_archive(
     else:
         with pytest.raises(how):
             run("preprocess_data.py", *args)
-    assert files_below(path.parent) == {"a.npz": b"the old archive"}
+    assert files_below(path.parent) == {"a.npz": old}
+
+
+@pytest.mark.parametrize("name", ["field.jpg", "a.npz", "Annotations/x.xml"])
+def test_what_is_no_archive_is_not_replaced(
+    name: str, voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    root, path = voc_dataset(4), tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"precious")
+    error = only_error(run("preprocess_data.py", "--data-dir", root, "--output", path))
+    assert "is there already, and no archive" in error
+    sheet = ("--preview", root / "JPEGImages" / "field0.png")
+    before = sheet[1].read_bytes()
+    error = only_error(run("preprocess_data.py", "--data-dir", root, *sheet))
+    assert "no drawing of ours" in error
+    assert path.read_bytes() == b"precious" and sheet[1].read_bytes() == before
+
+
+def test_two_runs_into_one_archive_refuse_each_other(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    with FileLock(tmp_path / ".a.npz.lock"):
+        args = ("--data-dir", voc_dataset(4), "--output", tmp_path / "a.npz")
+        assert "another run is writing it" in only_error(run("preprocess_data.py", *args))
+    assert run("preprocess_data.py", *args).status == 0
 
 
 def test_what_lies_in_the_working_folder_is_not_imported(
