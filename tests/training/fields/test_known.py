@@ -59,12 +59,14 @@ def test_what_is_not_annotated_is_shown_as_it_was_known(
     bare, boxed = only(field, "RBC"), only(field, "RBC", "Platelets")
     one = replace(boxed, box=boxed.box[1:], label=boxed.label[1:], annotated=boxed.annotated - 1)
     complete = replace(bare, complete=np.array([True, False, False]))
-    shown = recall_known(run, [bare, boxed, one, complete], LABELS, thresholds)
+    shown = recall_known(run, [bare, boxed, one], LABELS, thresholds)
     for found in shown[:2]:
         assert count(found) == whole
         assert found.annotated == len(found.box) == len(found.label)
     assert count(shown[2])["WBC"] == 2
-    assert count(shown[3]) == {"RBC": whole["RBC"], "WBC": 2}
+    # What is boxed completely somewhere is learnt there.
+    for found in recall_known(run, [bare, complete], LABELS, thresholds):
+        assert count(found) == {"RBC": whole["RBC"], "WBC": 2}
     close = overlap(shown[0].box[whole["RBC"] :], field.box).max(axis=1)
-    assert close == pytest.approx(1, abs=0.05)
+    assert close.min() > 0.7  # the same cells, looked at at the size that was told of them
     assert (shown[1].box[: len(boxed.box)] == boxed.box).all()
