@@ -18,7 +18,7 @@ PAGES = sorted(
     key=lambda path: path.name,
 )
 # Options of other programs that the pages name.
-FOREIGN = {"--download-dir"}
+FOREIGN = {"--array", "--cpus-per-task", "--dependency", "--requeue", "--sshlogin", "--wrap"}
 
 
 def heading_anchor(heading: str) -> str:
