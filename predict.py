@@ -33,24 +33,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hematovision.answering.count_table import AnswerPrinter, CountTable
-from hematovision.answering.counting import FieldCounter, HowToCount
-from hematovision.answering.field_run import FieldRun
 from hematovision.answering.given import Batch, list_images
 from hematovision.answering.segments import SegmentNamer, format_json, format_line
-from hematovision.answering.taken import Taken
-from hematovision.answering.watch import Watch
 from hematovision.networks.card import choose_model, read_card, warn_of_demonstration
 from hematovision.program.console import UserError, command, say, tell
-from hematovision.program.journal import digest_run
 from hematovision.program.marks import check_drawn
 from hematovision.program.options import option, parse_options, worker_option
-from hematovision.program.records import write_record
 from hematovision.program.share import parse_share
 from hematovision.program.signals import Stopped
 from hematovision.program.surroundings import printable
 
 if TYPE_CHECKING:
+    from hematovision.answering.counting import FieldCounter
+    from hematovision.answering.field_run import FieldRun
     from hematovision.answering.output_folder import Output
 
 FIELD_LOOKS = 3  # so many pictures are looked at for whole fields among them
@@ -158,6 +153,11 @@ def name_segments(
 
 def count_fields(options: Options, images: Sequence[Path], folder: Path, notices: list[str]) -> int:
     """Find and count the cells of fields one after the other; how many couldn't be read."""
+    # Here, not above: what a segment is answered without is a third of all that is loaded.
+    from hematovision.answering.count_table import AnswerPrinter, CountTable
+    from hematovision.answering.counting import FieldCounter, HowToCount
+    from hematovision.answering.field_run import FieldRun
+
     how = HowToCount(options.min_probability, options.cell_size, options.border)
     counter = FieldCounter.load(folder, how, options.workers)
     mine = list_share(options, images)
@@ -166,7 +166,7 @@ def count_fields(options: Options, images: Sequence[Path], folder: Path, notices
         table = CountTable(counter.labels, mine)
         printer = AnswerPrinter(options.json, table, counter, bool(options.output))
     output = plan_output(options, images, folder, counter)
-    run = FieldRun(counter, printer, output, Taken(counter) if options.overlap else None)
+    run = FieldRun(counter, printer, output, options.overlap)
     if options.shard:
         run.pass_by(images[: parse_share(options.shard).cut(len(images)).start])
     left = run.take_up(mine, options.watch) if options.resume else mine
@@ -182,6 +182,8 @@ def watch_folders(
 ) -> None:
     """Count what is there, then each new picture, until a signal: then what was counted is written,
     and the signal takes its course."""
+    from hematovision.answering.watch import Watch
+
     watch = Watch(options.images)
     watch.know(run.given)
     try:
@@ -199,6 +201,8 @@ def plan_output(
     if not options.output:
         return None
     from hematovision.answering.output_folder import Output
+    from hematovision.program.journal import digest_run
+    from hematovision.program.records import write_record
 
     asked = (
         "min_probability", "cell_size", "border", "overlap", "annotations", "show_probability",
@@ -224,6 +228,7 @@ def pick_images(
 ) -> tuple[list[Path], int]:
     """The fields most worth labelling, in that order, named on stdout and the reasons on stderr;
     and how many couldn't be read."""
+    from hematovision.answering.counting import FieldCounter, HowToCount
     from hematovision.answering.picking import look_at, pick_fields
 
     counter = FieldCounter.load(folder, HowToCount(cell_px=options.cell_size), options.workers)

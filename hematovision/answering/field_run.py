@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from hematovision.answering.count_table import AnswerPrinter
 from hematovision.answering.counting import FieldCounter
 from hematovision.answering.given import Batch
-from hematovision.answering.taken import Taken
 from hematovision.program.console import say
 from hematovision.program.files import name_apart
 
 if TYPE_CHECKING:
     from hematovision.answering.output_folder import Output, OutputFolder
+    from hematovision.answering.taken import Taken
 
 
 class FieldRun:
@@ -30,12 +30,16 @@ class FieldRun:
         counter: FieldCounter,
         printer: AnswerPrinter | None,
         output: Output | None,
-        taken: Taken | None = None,
+        overlap: bool = False,
     ) -> None:
-        """`taken`: the fields before, where overlaps with these are looked for."""
+        """`overlap`: whether cells that a field before showed too are counted once."""
         self.failed = 0
         self._counter, self._printer, self._output = counter, printer, output
-        self._taken = taken
+        self._taken: Taken | None = None
+        if overlap:
+            from hematovision.answering.taken import Taken
+
+            self._taken = Taken(counter)
         self._target: OutputFolder | None = None
         self._unread: list[Path] = []  # since the output folder was written to
         # What was given so far, and what the drawing of each is called; the generator goes on along

@@ -16,7 +16,6 @@ import numpy as np
 from hematovision.answering.given import read_given
 from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier, SegmentAnswer
-from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
 from hematovision.program.surroundings import printable
 
 
@@ -44,6 +43,8 @@ class SegmentNamer:
 
     def count_large(self, picture: np.ndarray) -> int:
         """How many cells a picture shows, if these are as many as of a whole field; else 0."""
+        from hematovision.networks.detector import FIELD_CELLS, FIELD_SIDES, Detector
+
         card = read_card(self._folder)
         large = (np.sort(picture.shape[:2]) >= FIELD_SIDES).all()
         if not large or card.fields is None:

@@ -45,7 +45,12 @@ class Watch:
 
     def take(self, images: Sequence[Path]) -> list[Path]:
         """Those of the images that are whole already; the others come when they are."""
-        whole = [path for path in images if not path.exists() or can_be_read(path)]
+        old = time.time() - PATIENCE  # what nobody has written to since needn't be looked into
+        whole = [
+            path
+            for path in images
+            if not path.exists() or path.stat().st_mtime < old or can_be_read(path)
+        ]
         self.know(whole)
         return whole
 
