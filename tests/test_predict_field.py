@@ -222,9 +222,9 @@ def test_that_jpeg_costs_small_cells_is_said_once(
 
 
 def test_a_size_of_cells_that_would_take_hours_is_refused(tmp_path: Path, count: Run) -> None:
-    wide = write_png(tmp_path / "wide.png", np.full((3000, 9000, 3), 220, np.uint8))
+    wide = write_png(tmp_path / "wide.png", np.full((4200, 12000, 3), 220, np.uint8))
     assert "tiles" in only_error(count(wide, "--cell-size", 6))
-    result = count(FIELDS[0], wide, "--cell-size", 8)
+    result = count(FIELDS[0], wide, "--cell-size", 6)
     assert result.status == 1 and "warning: " in result.err and "tiles" in result.err
 
 
