@@ -82,7 +82,7 @@ class Options:
 
 def count_seen(archive: Archive, card: Card, name: Path) -> int:
     """How many test fields the model was trained on, or on a twin of, with a warning where there
-    are any. None, where networks that weren't stand beside it and answer."""
+    are any. 0, where networks that weren't stand beside it and answer."""
     models, _ = find_folds(name, archive, archive.fields["test"].name)
     if models:
         say(f"{name}: each field is scored by that of {len(models)} folds that hasn't learnt it")
