@@ -4,26 +4,28 @@
     checkpoint.save("crops", epoch, variables, history)
 
 All that training depends on is kept: weights, the optimizer's state, random states, and what a
-caller adds. Of another archive, other options or another version nothing is taken.
+caller adds, with a digest of it. Of another archive, other options or another version nothing is
+taken, nor what is damaged or no number; a file of that name that is none of these is somebody's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.program.console import can_go_on, say
-from hematovision.program.files import written_whole
+from hematovision.archive.schema import BROKEN
+from hematovision.program.console import UserError, can_go_on, first_line, say
+from hematovision.program.files import open_regular, written_whole
+from hematovision.program.journal import digest_run
 from hematovision.training.workers import find_workers
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (UserError, KeyError, *BROKEN)
 
 
 class Reached(NamedTuple):
@@ -34,19 +36,55 @@ class Reached(NamedTuple):
     extra: dict[str, np.ndarray]  # what the caller kept beside the variables
 
 
-def read_extra(file: Mapping[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
-    """What a caller kept beside the variables; nothing, where it is of another run."""
-    if json.loads(str(file["about"]))["run"] != run:
-        return {}
-    return {k[6:]: file[k] for k in file if k.startswith("extra_")}
+def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays and their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a checkpoint does, whole or damaged."""
+    try:
+        with open_regular(path, "weights file") as file:
+            return file.read(2) == b"PK"
+    except UserError:
+        return False
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint says of itself; None where `path` is none."""
+    try:
+        with open_regular(path, "weights file") as file, np.load(file, allow_pickle=False) as kept:
+            about = json.loads(str(kept["about"]))
+        return about if len(about["run"]) == 64 else None
+    except UNREADABLE:
+        return None
+
+
+def read_kept(path: Path, run: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a checkpoint of a run says of itself, and its arrays; ValueError where it is of another
+    run or has changed, or any of UNREADABLE."""
+    with open_regular(path, "weights file") as file, np.load(file, allow_pickle=False) as kept:
+        about = json.loads(str(kept["about"]))
+        if about["run"] != run:
+            raise ValueError("of another archive or other options")
+        arrays = {name: kept[name] for name in kept if name != "about"}
+    if about["content"] != digest_arrays(arrays):
+        raise ValueError("it isn't as it was written")
+    if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+        raise ValueError("some of its weights are no numbers")
+    return about, arrays
 
 
 class Checkpoint:
     """The checkpoints of one run, beside its model; `resume`: whether those of before count."""
 
     def __init__(self, folder: Path, run: dict[str, Any], resume: bool) -> None:
-        told = json.dumps(run, sort_keys=True, default=str)
-        self._run = hashlib.sha256(told.encode()).hexdigest()
+        self._run = digest_run(run)
         self._folder, self._resume = folder, resume
 
     def _path(self, phase: str, index: int = 0) -> Path:
@@ -63,14 +101,19 @@ class Checkpoint:
         **extra: np.ndarray,
     ) -> None:
         """Keep what a phase has reached, whole or as it was before; of several workers the chief
-        keeps the variables, each its own `extra`."""
+        keeps the variables, each its own `extra`. UserError where a file that is no checkpoint
+        stands in the way."""
         index = find_workers().index
         if index and not extra:
             return
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(() if index else variables)}
         arrays |= {f"extra_{name}": array for name, array in extra.items()}
         about = {"run": self._run, "epoch": epoch, "history": list(history)}
-        with written_whole(self._path(phase, index)) as temporary, open(temporary, "wb") as file:
+        about["content"] = digest_arrays(arrays)
+        path = self._path(phase, index)
+        if os.path.lexists(path) and not is_zip(path):
+            raise UserError(f"{path}: is no checkpoint of ours; move it, or name another folder")
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
         can_go_on()
 
@@ -82,21 +125,17 @@ class Checkpoint:
             return None
         own = self._path(phase, find_workers().index)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                values = [file[f"variable_{i}"] for i in range(len(variables))]
-            extra = {}
-            if own.is_file():
-                with np.load(own, allow_pickle=False) as file:
-                    extra = read_extra(file, self._run)
-            same = about["run"] == self._run and all(
-                tuple(v.shape) == value.shape for v, value in zip(variables, values, strict=True)
-            )
-        except UNREADABLE:
-            same = False
-        if not same:
-            say(f"warning: {path}: of another archive or other options; starting {phase} anew")
+            about, arrays = read_kept(path, self._run)
+            values = [arrays[f"variable_{i}"] for i in range(len(variables))]
+            if any(tuple(v.shape) != w.shape for v, w in zip(variables, values, strict=True)):
+                raise ValueError("of another network")
+            if own != path:
+                known = (read_about(own) or {}).get("run") == self._run
+                arrays = read_kept(own, self._run)[1] if known else {}
+        except UNREADABLE as error:
+            say(f"warning: {path}: {first_line(error)}; starting {phase} anew")
             return None
+        extra = {name[6:]: kept for name, kept in arrays.items() if name.startswith("extra_")}
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         say(f"{phase}: going on after epoch {about['epoch']}")
@@ -116,4 +155,5 @@ class Checkpoint:
         if not find_workers().is_chief:
             return
         for path in self._folder.glob("unfinished_*.npz"):
-            path.unlink(missing_ok=True)
+            if read_about(path) is not None:
+                path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from conftest import Run, load, read_model_card, start_weights
 from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import Detector
+from hematovision.program.console import UserError
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.fields.fields import TrainingField, pack_found, unpack_found
 from hematovision.training.workers import Workers
@@ -88,6 +90,37 @@ def test_nothing_is_taken_of_another_run(
     assert ("starting crops anew" in capsys.readouterr().err) == (
         why not in ("not asked", "absent")
     )
+
+
+@pytest.mark.parametrize("how", ["infinite", "changed", "a pipe"])
+def test_what_is_no_number_or_was_changed_is_not_gone_on_from(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [1.0, np.inf if how == "infinite" else 2.0]
+    Checkpoint(tmp_path, {}, resume=False).save("crops", 1, [Variable(weights)], [])
+    path = tmp_path / "unfinished_crops.npz"
+    if how == "changed":
+        np.savez(path, **load(path) | {"variable_0": np.array([1.0, 3.0])})
+    elif how == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("no named pipes here")
+        path.unlink()
+        os.mkfifo(path)
+    variable = Variable([0.0, 0.0])
+    assert Checkpoint(tmp_path, {}, resume=True).load("crops", [variable]) is None
+    assert not variable.value.any()
+    if how != "a pipe":
+        assert "starting crops anew" in capsys.readouterr().err
+
+
+def test_what_is_no_checkpoint_is_neither_replaced_nor_deleted(tmp_path: Path) -> None:
+    theirs = tmp_path / "unfinished_crops.npz"
+    theirs.write_text("precious")
+    checkpoint = Checkpoint(tmp_path, {}, resume=False)
+    with pytest.raises(UserError, match="no checkpoint of ours"):
+        checkpoint.save("crops", 1, [Variable(1.0)], [])
+    checkpoint.clear()
+    assert theirs.read_text() == "precious"
 
 
 def test_cells_found_on_the_way_come_back() -> None:
