@@ -17,6 +17,7 @@ from hematovision.archive.metadata import SPLITS
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.twins import find_twins, link
+from hematovision.preparing.copies import find_copies
 from hematovision.preparing.versions import find_versions
 from hematovision.program.console import UserError
 
@@ -142,8 +143,8 @@ def deal_few(fields: Sequence[Field], how: str, seed: int) -> list[Field] | None
 
 
 def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
-    """The fields with the group of pictures that show the same, by what they show, their bytes or
-    their names; how many do is said."""
+    """The fields with the group of pictures that show the same, by what they show, how its cells
+    lie, their bytes or their names; how many do is said."""
     versions = find_versions(fields)
     if versions:
         made, sources = {j for _, j in versions}, {i for i, _ in versions}
@@ -153,7 +154,7 @@ def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
             f"{len(sources)} sources, e.g. {fields[i].name} and {fields[j].name}: each source "
             "stays on one side of the split with its versions"
         )
-    pairs = versions + find_twins([f.look for f in fields])
+    pairs = versions + find_twins([f.look for f in fields]) + find_copies(fields)
     digests: dict[str, int] = {}
     for i, field in enumerate(fields):
         j = digests.setdefault(field.digest, i)
@@ -166,7 +167,7 @@ def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
         first = next(iter(of_several))
         names = [f.name for f, group in zip(fields, groups, strict=True) if group == first][:2]
         findings.notices.append(
-            f"{sum(of_several.values())} pictures are (nearly) the same as another, in "
+            f"{sum(of_several.values())} pictures show (nearly) the same as another, in "
             f"{len(of_several)} group(s), e.g. {' and '.join(names)}: each group stays on one side "
             "of the split"
         )

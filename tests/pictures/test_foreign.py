@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hematovision.pictures.foreign import name_foreign, name_suffix
 from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError
 
@@ -46,3 +47,9 @@ def test_files_of_other_kinds_are_named_with_a_way_out(name: str, data: bytes, w
     with pytest.raises(UserError, match=f"^{name}: .*{what}.*") as refused:
         read_image(Path(name), data)
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_read_is_not_foreign() -> None:
+    for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp", ".jp2"):
+        assert name_foreign(encode(suffix)) == name_suffix(suffix) == ""
+    assert name_foreign(b"") and name_suffix(".SVS") == name_suffix(".svs") != ""

@@ -14,6 +14,7 @@ from drawing import draw_field
 
 from hematovision.pictures.images import read_image
 from hematovision.pictures.orientation import settle_frame
+from hematovision.pictures.tiff import MOST_PAGES, read_pages, read_tiff
 from hematovision.program.console import UserError
 
 SMEAR = draw_field([("RBC", 20, 20, 60, 58), ("WBC", 80, 30, 130, 90)], (160, 112))
@@ -137,3 +138,14 @@ def test_planes_that_tags_do_not_fit_are_refused() -> None:
     data[at + 8] = 2
     with pytest.raises(UserError, match=r"damaged|cut short|channels|OpenCV"):
         read_image(Path("a.tif"), bytes(data))
+
+
+def test_pages_are_counted_and_a_ring_of_them_ends() -> None:
+    data = write(np.stack([GREY] * 4), photometric="minisblack")
+    assert [page.one(256, 0) for page in read_pages(data)] == [160] * 4
+    assert "several pages" in read_tiff(data).note
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    ring = bytearray(data)
+    ring[at + 2 + 12 * count : at + 6 + 12 * count] = data[4:8]  # the next page is the first
+    assert len(list(read_pages(bytes(ring)))) == 1 < MOST_PAGES
