@@ -87,8 +87,10 @@ def describe(fields: Sequence[Field]) -> list[Lie]:
         centre = (box[:, 0] + box[:, 2]) / 2 + 1j * (box[:, 1] + box[:, 3]) / 2
         height, width = field.free.shape
         size = complex(width, height) * QUARTER
-        whole = ~touches(box, size.real, size.imag, QUARTER).any(axis=1)
-        lies.append(Lie(centre, np.maximum(sides(box), 1), np.array(label, int), whole, size))
+        cut = touches(box, size.real, size.imag, QUARTER).any(axis=1)
+        lies.append(
+            Lie(centre, np.maximum(sides(box), 1), np.array(label, int), np.logical_not(cut), size)
+        )
     return lies
 
 
