@@ -41,9 +41,7 @@ BLANK_SPREAD = 1.5  # grey levels up to which a picture is blank, whatever a net
 # large one is seen again in its nucleus and its halves.
 SAME_PLACE, WITHIN, WITHIN_ALIKE = 0.5, 0.8, 0.5
 MOST_UNSURE = 2_000_000  # pixels that a field is brought to where no scale explains it, at most
-# |log| of found to supposed size from which a field is looked at again: the network finds cells so
-# far from the size that it likes best as well as there.
-OFF = 0.5
+OFF = 0.22  # |log| of found to supposed size from which a field is looked at again
 # A picture of so many cells, and of so many pixels along its sides, looks like a whole field.
 FIELD_CELLS, FIELD_SIDES = 4, (160, 240)
 

@@ -59,11 +59,15 @@ class Look:
         """How much a look explains, the less its cells are fewer than LEAST."""
         return self.explained * min(self.count, LEAST) / LEAST
 
+    def is_sure(self) -> bool:
+        """Whether its cells are as probable as those of a field at about the right scale."""
+        as_supposed = abs(float(np.log(self.seen / self.supposed))) < NEAR
+        crowd = self.count >= CROWD and as_supposed
+        return self.probability >= (SURE_IN_CROWD if crowd else SURE)
+
     def convinces(self, min_count: int = LEAST) -> bool:
         """Whether this is how a field looks at about the right scale."""
-        as_supposed = abs(float(np.log(self.seen / self.supposed))) < NEAR
-        sure = SURE_IN_CROWD if self.count >= CROWD and as_supposed else SURE
-        return self.count >= min_count and self.explained >= CONVINCING and self.probability >= sure
+        return self.count >= min_count and self.explained >= CONVINCING and self.is_sure()
 
 
 def measure_ground(image: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -208,5 +212,5 @@ def measure_cell_px(run: Run, image: np.ndarray, typical: np.ndarray, red: np.nd
     agreeing = [look for look in (best, *elsewhere) if look.explained > 0.5 * best.explained]
     counts = [max(look.count, 1) for look in agreeing] or None
     size = np.exp(np.average([np.log(look.seen) for look in agreeing or [best]], weights=counts))
-    certain = search.is_empty or best.explained >= DOUBTFUL
+    certain = search.is_empty or (best.weigh() >= DOUBTFUL and best.is_sure())
     return Scale(float(size), certain)
