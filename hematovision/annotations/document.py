@@ -35,6 +35,16 @@ def load_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON ({first_line(error)}); mend or remove it") from None
 
 
+def load_json_lines(path: Path) -> list[Any]:
+    """What a file of a JSON a line holds; UserError where one is none."""
+    try:
+        return [json.loads(line) for line in load_lines(path)]
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not JSON lines ({first_line(error)}); mend or remove it"
+        ) from None
+
+
 def load_xml(path: Path) -> ET.Element:
     """The root element of a document that need not be flawless.
 

@@ -14,6 +14,7 @@ from hematovision.annotations.document import (
     Table,
     list_texts,
     load_json,
+    load_json_lines,
     load_lines,
     load_table,
     load_xml,
@@ -66,8 +67,8 @@ FORMATS = (
 )
 # By suffix, those that count first where a picture was annotated twice coming first.
 LOADERS: dict[str, Callable[[Path], Any]] = {
-    ".xml": load_xml, ".json": load_json, ".geojson": load_json, ".csv": load_table,
-    ".tsv": load_table, ".txt": load_lines,
+    ".xml": load_xml, ".json": load_json, ".geojson": load_json, ".jsonl": load_json_lines,
+    ".ndjson": load_json_lines, ".csv": load_table, ".tsv": load_table, ".txt": load_lines,
 }  # fmt: skip
 SUFFIXES = tuple(LOADERS)
 SAID = (

@@ -9,6 +9,7 @@ import pytest
 from hematovision.annotations.document import (
     list_texts,
     load_json,
+    load_json_lines,
     load_lines,
     load_table,
     load_xml,
@@ -70,6 +71,9 @@ def test_tables_however_they_are_cut(
 
 
 def test_lines_and_what_is_no_json(tmp_path: Path) -> None:
+    assert load_json_lines(put(tmp_path, '{"a": 1}\n\n[2]\n')) == [{"a": 1}, [2]]
+    with pytest.raises(UserError, match="JSON lines"):
+        load_json_lines(put(tmp_path, "{}\n{"))
     assert load_lines(put(tmp_path, "a\n\n  \nb c\n")) == ["a", "b c"]
     with pytest.raises(UserError, match="not JSON"):
         load_json(put(tmp_path, "{'a': 1}"))

@@ -54,5 +54,15 @@ def test_they_are_paired_within_a_laboratory() -> None:
     assert find_versions(here + there) == [(0, 2), (0, 3)]
 
 
+def test_pictures_of_one_name_in_two_folders_are_two() -> None:
+    free = Mask.pack(np.ones((4, 4), bool))
+    paths = ("EOS/1.png", "BAS/1.png", "EOS/1_aug_2.png", "BAS/1_rot90.png", "EOS/2.png")
+    fields = [Field(Path(p), [], free, name=p, lab="lab") for p in paths]
+    assert find_versions(fields) == [(0, 2), (1, 3)]
+    paths = (f"train/x.rf.{HASH}.jpg", f"valid/images/x.rf.{HASH[::-1]}.jpg", "train/y.jpg")
+    fields = [Field(Path(p), [], free, name=p, lab="lab") for p in paths]
+    assert find_versions(fields) == [(0, 1)]
+
+
 def test_names_that_would_make_all_one_source_say_something_else() -> None:
     assert find_versions(make("x_flip_1.jpg", "x_flip_2.jpg", "x_flip_3.jpg")) == []

@@ -55,6 +55,7 @@ class Claims:
 
     def __init__(self, layout: Layout, index: PictureIndex, findings: Findings) -> None:
         self.broken: set[PurePosixPath] = set()  # pictures whose annotation can't be read
+        self.unreadable = False  # whether a file of any picture can't be read
         self.strange: list[Strange] = []
         self._layout, self._index, self._findings = layout, index, findings
         self._names = YoloNames(layout, findings)
@@ -69,6 +70,7 @@ class Claims:
         except UserError as error:
             say(f"warning: {error}")
             self._findings.add("left out", "unreadable annotation", Example(str(relative)))
+            self.unreadable = True
             picture = self._index.find(relative.name, where)
             if picture is not None:
                 self.broken.add(picture)

@@ -69,7 +69,7 @@ def pair_up(
     strange = tell_strange(layout, reader.strange, paired, findings)
     rest = [p for p in layout.pictures if p not in paired and p not in broken]
     rest = [p for p in rest if not is_drawn(layout.path(p))]  # by predict.py
-    only_known = bool(paired or broken or strange)
+    only_known = bool(paired or broken or strange or reader.unreadable)
     for note in read_class_folders(layout, rest, named, only_known, findings):
         paired[note.picture] = note
     count_unpaired(layout, rest, {*paired, *broken}, findings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,17 +38,26 @@ def test_a_damaged_one_is_told_and_the_rest_goes_on(
     assert len(dataset.notes) == 2 and "complete.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "name, text, said",
+    [
+        ("boxes.json", '{"frames": ["smear 0/0.png"]}', "of a kind that isn't read"),
+        ("rows.ndjson", '{"data_row": {"external_id": "0.png"}}\n', "of a kind that isn't read"),
+        ("coco.json", '{"images": [{"file_name"', "unreadable annotation"),
+        ("boxes.xml", "<slide><cell/></slide>", "unreadable annotation"),
+    ],
+)
 def test_json_of_another_kind_makes_no_classes_of_folders(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, said: str
 ) -> None:
     for k in range(4):
         folder = tmp_path / f"smear {k % 2}"
         folder.mkdir(exist_ok=True)
         write_png(folder / f"{k}.png", np.full((60, 60, 3), 200, np.uint8))
-    (tmp_path / "boxes.json").write_text(json.dumps({"frames": ["smear 0/0.png"]}))
-    with pytest.raises(UserError, match="of a kind that isn't read"):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=said):
         open_dataset(tmp_path, "lab")
-    assert "boxes.json" in capsys.readouterr().err
+    assert name in capsys.readouterr().err
 
 
 def test_what_we_drew_is_no_picture_without_annotation(tmp_path: Path) -> None:
