@@ -8,9 +8,7 @@ import numpy as np
 
 from hematovision.program.console import UserError
 
-# Percentages of the validation crops, as they are and as views, that are called familiar: of those
-# that show a cell, and of the plain ground of smears.
-FAMILIAR, FAMILIAR_GROUND = 99, 97
+FAMILIAR = 99  # percentage of the validation crops, as they are and as views, called familiar
 
 
 def fit_logistic(
@@ -95,6 +93,6 @@ def choose_threshold(probability: np.ndarray, is_positive: np.ndarray) -> float:
 
 def choose_novelty(novelty: np.ndarray, is_ground: np.ndarray) -> float:
     """The novelty (n,) above which a picture is called unlike any cell: that of the strangest among
-    validation crops and views of them, but for so many in a hundred of cells and of ground (n,)."""
-    groups = ((novelty[~is_ground], FAMILIAR), (novelty[is_ground], FAMILIAR_GROUND))
-    return max(float(np.percentile(of, share)) for of, share in groups if len(of))
+    validation crops and views of them, but for one in a hundred of cells and one of ground (n,)."""
+    groups = (novelty[~is_ground], novelty[is_ground])
+    return max(float(np.percentile(of, FAMILIAR)) for of in groups if len(of))
