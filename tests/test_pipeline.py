@@ -94,10 +94,11 @@ def bundled() -> Path:
 def test_the_bundled_model_is_small_and_its_card_whole(bundled: Path) -> None:
     files = {p.name for p in bundled.iterdir()}
     assert files >= {"hematovision.tflite", "hematovision.json", "backbone.weights.h5"}
-    assert sum(p.stat().st_size for p in bundled.iterdir()) < 16e6
+    assert sum(p.stat().st_size for p in bundled.glob("*.tflite")) < 12e6
+    assert sum(p.stat().st_size for p in bundled.iterdir()) < 17e6
     classifier = Classifier.load(bundled)
     assert classifier.classes == [
-        "Background", "Basophil", "Eosinophil", "Erythroblast", "Immature granulocyte",
+        "Background", "Basophil", "Blast", "Eosinophil", "Erythroblast", "Immature granulocyte",
         "Lymphocyte", "Monocyte", "Neutrophil", "Platelets", "RBC", "WBC",
     ]  # fmt: skip
     assert len(classifier.card.training_fields) > 100
@@ -114,9 +115,7 @@ def test_the_bundled_model_is_sure_of_the_examples(bundled: Path, tmp_path: Path
     assert [[*lineage(answer["label"])][-1] for answer in found] == ["RBC", "WBC", "Platelets"]
     assert [answer["type"] == answer["label"] for answer in found] == [False, True, False]
     for answer in found:
-        kinds = [
-            p for name, p in answer["probabilities"].items() if [*lineage(name)][1:] == ["WBC"]
-        ]
+        kinds = [p for name, p in answer["probabilities"].items() if "WBC" in [*lineage(name)][1:]]
         assert answer["probabilities"]["WBC"] == pytest.approx(sum(kinds), abs=1e-5)
     assert not any(answer["uncertain"] for answer in found)
 
