@@ -31,7 +31,12 @@ TEMPLATE = Path(__file__).with_name("report.html")
 MOST_WRONG, MOST_DOUBTFUL, MOST_FIELDS, MOST_EXPLAINED = 400, 24, 80, 6
 MOST_FIELDS_DRAWN = 6
 FIELD_WIDTH = 640  # pixels
-UNSHOWN = ("training_fields", "training_looks")  # of the model card: a line for each field
+UNSHOWN = (
+    "training_fields",
+    "training_looks",
+    "kept_fields",
+    "kept_looks",
+)  # of the model card: a line for each field
 
 
 def pick_listed(

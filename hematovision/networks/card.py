@@ -10,10 +10,11 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from hematovision.networks.digests import Digests, Kept, write_digests
 from hematovision.program.console import UserError, first_line
 from hematovision.program.files import HERE, read_file, write_text
 from hematovision.program.records import read_record, within, write_record
@@ -22,6 +23,8 @@ NAME = "hematovision"
 PRETRAINED = HERE / "data" / "pretrained"
 KIND_THRESHOLD = 0.5  # share of its parent's probability from which a kind is named
 MOST_NAMES = 1000  # classes
+MOST_IN_CARD = 5000  # training fields told of in the card itself, 100 bytes each
+KEPT_FIELDS, KEPT_LOOKS = f"{NAME}_training_fields.npy", f"{NAME}_training_looks.npy"
 SIDES = (0.05, 4)  # of a cell, in parts of a red cell's: beyond, fields would grow without end
 HOW_TO_TRAIN = "train one with train_model.py"
 
@@ -72,8 +75,10 @@ class Card:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # crops by split and class
     seconds: dict[str, float] = field(default_factory=dict)  # by phase
     versions: dict[str, str] = field(default_factory=dict)
-    training_fields: list[str]  # SHA-256 of each field that it has learnt from
-    training_looks: list[str] = field(default_factory=list)  # how these look (`pictures.twins`)
+    kept_fields: Kept | None = None  # where these are many, in files beside the card:
+    kept_looks: Kept | None = None
+    training_fields: Sequence[str]  # SHA-256 of each field that it has learnt from
+    training_looks: Sequence[str] = field(default_factory=list)  # how these look (`pictures.twins`)
     fields: FieldCard | None = None  # None: it can't find cells in whole fields
 
     def __post_init__(self) -> None:
@@ -94,15 +99,29 @@ def read_card(folder: Path) -> Card:
     if not path.exists():
         raise UserError(f"{path}: No such file or directory; {HOW_TO_TRAIN}")
     try:
-        return read_record(Card, json.loads(read_file(path, "model card").decode("utf-8")))
+        card = read_record(Card, json.loads(read_file(path, "model card").decode("utf-8")))
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{folder}: not a HematoVision model ({first_line(error)}); {HOW_TO_TRAIN}"
         ) from None
+    if card.kept_fields:
+        card = replace(card, training_fields=Digests(folder / KEPT_FIELDS, card.kept_fields))
+    if card.kept_looks:
+        card = replace(card, training_looks=Digests(folder / KEPT_LOOKS, card.kept_looks))
+    return card
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write the card of a model, whole or not at all."""
+    """Write the card of a model, whole or not at all; where it has learnt from many fields, before
+    it what tells of them into files of their own, so that it stays small."""
+    fields, looks = list(card.training_fields), [look for look in card.training_looks if look]
+    card = replace(card, kept_fields=None, kept_looks=None)
+    if len(fields) > MOST_IN_CARD:
+        kept = write_digests(folder / KEPT_FIELDS, fields)
+        card = replace(card, kept_fields=kept, training_fields=[])
+    if len(looks) > MOST_IN_CARD:
+        kept = write_digests(folder / KEPT_LOOKS, looks)
+        card = replace(card, kept_looks=kept, training_looks=[])
     write_text(folder / f"{NAME}.json", json.dumps(write_record(card), indent=2) + "\n")
 
 

@@ -13,8 +13,8 @@ def find_seen_fields(
     metadata: Metadata, card: Card, splits: Sequence[str] = ("val", "test")
 ) -> list[str]:
     """Held-out fields of an archive that the model of `card` was trained on, by file digest."""
-    seen = set(card.training_fields)
-    held_out = (metadata.field_sha256[s] for s in splits)
+    held_out = [metadata.field_sha256[s] for s in splits]
+    seen = {digest for of in held_out for digest in of.values()}.intersection(card.training_fields)
     return [name for of_split in held_out for name, digest in of_split.items() if digest in seen]
 
 

@@ -24,7 +24,7 @@ DRAWN = "drawn by HematoVision"  # among what `survey` passes over
 LIMITS = {
     "picture": 500 << 20, "annotation": 64 << 20, "model card": 4 << 20, "model": 500 << 20,
     "weights file": 2 << 30, "history": 64 << 20, "archive": 256 << 30,
-    "rehearsal": 1 << 30, "journal": 256 << 30, "read index": 256 << 20,
+    "rehearsal": 1 << 30, "journal": 256 << 30, "digests": 1 << 30, "read index": 256 << 20,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import dataclasses
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 Record = TypeVar("Record")
@@ -53,7 +54,7 @@ def read_value(kind: Any, value: Any, name: str) -> Any:
         if value not in inner:
             raise ValueError(f"{name} {value!r:.40}: none of {', '.join(map(str, inner))}")
         return value
-    if several is list:
+    if several in (list, Sequence):
         if not isinstance(value, list):
             raise ValueError(f"{name}: no list")
         return [read_value(inner[0], item, name) for item in value]

@@ -25,7 +25,7 @@ from hematovision.datasets.field import Field, Mask
 from hematovision.datasets.read_index import MARK
 from hematovision.preparing.splits import deal_parts
 from hematovision.program.console import UserError
-from hematovision.program.share import Share, list_shares, parse_share
+from hematovision.program.share import Share
 
 NOWHERE = Mask.pack(np.zeros((1, 1), bool))
 
@@ -55,22 +55,6 @@ def test_parts_do_not_hang_on_the_order_of_the_fields() -> None:
 def test_fewer_pictures_than_parts_are_refused() -> None:
     with pytest.raises(UserError, match="but 2 different pictures"):
         deal_parts(make_fields([0, 1, 1]), 3)
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "4", "a/b", "1/0", "-1/4", ""])
-def test_a_share_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="wants K/N"):
-        parse_share(text)
-
-
-def test_shares_are_listed_and_make_up_the_whole() -> None:
-    assert list_shares(None, None) == []
-    assert list_shares(3, None) == [Share(1, 3), Share(2, 3), Share(3, 3)]
-    assert list_shares(3, "2/3") == list_shares(None, "2/3") == [Share(2, 3)]
-    with pytest.raises(UserError, match="not of --shards 4"):
-        list_shares(4, "2/3")
-    everything = list(range(11))
-    assert [k for share in list_shares(3, None) for k in everything[share.cut(11)]] == everything
 
 
 def test_parts_are_found_by_the_name_of_the_whole(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from conftest import load, metadata
 
 from hematovision.archive.loading import load_archive
+from hematovision.archive.schema import check_members
 from hematovision.program.console import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -176,6 +177,11 @@ def test_a_header_that_promises_what_is_not_there(
             file.writestr(member.filename, whole)
     with pytest.raises(UserError, match="not a readable archive"):
         load_archive(path, ["train"])
+
+
+def test_an_archive_of_ours_passes(tiny: Path) -> None:
+    with open(tiny, "rb") as file:
+        check_members(file)
 
 
 def test_a_small_file_that_unpacks_to_gigabytes_costs_none(tmp_path: Path) -> None:

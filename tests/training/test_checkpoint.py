@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run, load, read_model_card, start_weights
+from conftest import Run, load, metadata, read_model_card, start_weights
 
 from hematovision.archive.loading import load_archive
 from hematovision.networks.classifier import Classifier
@@ -143,6 +144,7 @@ def test_cells_found_on_the_way_come_back() -> None:
 def few_fields(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny archive with three fields a split."""
     arrays = load(tiny)
+    told = metadata(arrays)
     for split in ("train", "val", "test"):
         end = arrays[f"field_end_{split}"][:3]
         boxes = arrays[f"field_index_{split}"] < 3
@@ -153,6 +155,12 @@ def few_fields(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         arrays[f"field_{split}"] = arrays[f"field_{split}"][:3]
         arrays[f"field_file_{split}"] = arrays[f"field_file_{split}"][: end[-1]]
         arrays[f"field_end_{split}"] = end
+        kept = np.isin(arrays[f"source_{split}"], arrays[f"field_{split}"])
+        for key in ("X", "y", "label", "source", "box", "lab"):
+            arrays[f"{key}_{split}"] = arrays[f"{key}_{split}"][kept]
+        digests = told["field_sha256"][split]
+        told["field_sha256"][split] = {n: digests[n] for n in arrays[f"field_{split}"].tolist()}
+    arrays["metadata"] = np.array(json.dumps(told))
     path = tmp_path_factory.mktemp("few") / "few.npz"
     np.savez(path, **arrays)
     return path
