@@ -4,7 +4,7 @@
 
 In every smear red cells are the many, of one size and one colour, while a stain that training has
 never seen makes white cells of some of them. So what was called white, and has the size and the
-density of the field's whole red cells, is one of them.
+colour of the field's whole red cells, is one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hematovision.pictures.light import DENSITY
 
 LEAST = 10  # whole cells from which there are many
 DEVIATIONS = 2.0  # from the median, up to which a cell is one of the many
-NARROWEST = 0.08  # least deviation, of log size and in parts of the density: no crowd is so alike
+NARROWEST = 0.08  # least deviation, of log size and of density's: no crowd is so alike
 MIDDLE = 0.15  # of a box's sides, left out on each: the corners are the ground's or a neighbour's
 
 
@@ -28,37 +28,39 @@ class Population(NamedTuple):
 
     size: float  # log of the side in pixels
     size_spread: float
-    density: float  # mean optical density
-    density_spread: float
+    density: np.ndarray  # (3,) mean optical density of red, green and blue light
+    density_spread: np.ndarray  # (3,)
 
     def holds(self, size: np.ndarray, density: np.ndarray, deviations: float) -> np.ndarray:
-        """Whether cells of these log sizes and densities (n,) are like the many: (n,) bool."""
-        near = np.abs(size - self.size) <= deviations * self.size_spread
-        return near & (np.abs(density - self.density) <= deviations * self.density_spread)
+        """Whether cells of these log sizes (n,) and densities (n, 3) are like the many, in each of
+        the four: (n,) bool."""
+        near = np.abs(density - self.density) <= deviations * self.density_spread
+        return (np.abs(size - self.size) <= deviations * self.size_spread) & near.all(axis=1)
 
 
 def measure_density(levelled: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Mean optical density (n,) of the middle of boxes (n, 4) in a field (h, w, 3) uint8 whose
-    light is level, of all channels alike."""
+    """Mean optical density (n, 3) of the middle of boxes (n, 4) in a field (h, w, 3) uint8 whose
+    light is level, of red, green and blue light: a nucleus takes the red that a red cell lets
+    through."""
     height, width = levelled.shape[:2]
     margin = (box[:, 2:] - box[:, :2]) * MIDDLE
     low = np.clip(np.floor(box[:, :2] + margin), 0, [width - 1, height - 1]).astype(int)
     high = np.clip(np.ceil(box[:, 2:] - margin), 1, [width, height]).astype(int)
     high = np.maximum(high, low + 1)
     return np.array([
-        DENSITY[levelled[y0:y1, x0:x1]].mean()
+        DENSITY[levelled[y0:y1, x0:x1]].mean(axis=(0, 1))
         for (x0, y0), (x1, y1) in zip(low.tolist(), high.tolist(), strict=True)
-    ])  # fmt: skip
+    ]).reshape(-1, 3)  # fmt: skip
 
 
 def measure_population(size: np.ndarray, density: np.ndarray) -> Population:
-    """The population of cells of these log sizes and densities (n,): medians, and 1.4826 times the
-    median distance from them, which is a normal distribution's deviation."""
-    middle, usual = float(np.median(size)), float(np.median(density))
+    """The population of cells of these log sizes (n,) and densities (n, 3): medians, and 1.4826
+    times the median distance from them, which is a normal distribution's deviation."""
+    middle, usual = float(np.median(size)), np.median(density, axis=0)
     size_spread = 1.4826 * float(np.median(np.abs(size - middle)))
-    density_spread = 1.4826 * float(np.median(np.abs(density - usual)))
+    density_spread = 1.4826 * np.median(np.abs(density - usual), axis=0)
     return Population(
-        middle, max(size_spread, NARROWEST), usual, max(density_spread, NARROWEST * usual)
+        middle, max(size_spread, NARROWEST), usual, np.maximum(density_spread, NARROWEST)
     )
 
 
