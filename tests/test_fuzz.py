@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from annotated import GOOD
 from conftest import EXAMPLES, load
 from drawing import BOXES, voc_xml
 from hypothesis import HealthCheck, given, settings
@@ -134,6 +135,24 @@ def test_json(found: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(found))
     refused(lambda: check_annotations(path))
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_every_kind_of_annotation(kind: str, tmp_path: Path) -> None:
+    suffix, whole = GOOD[kind]
+    path = tmp_path / f"a{suffix}"
+    damaged = damage(whole, (b'"', b"\n", b"1e999", b"nan", b"[", b"<"))
+    if suffix.endswith("json"):
+        content = misplace(json.loads(whole.decode("utf-8-sig")))
+        damaged = st.one_of(damaged, content.map(lambda found: json.dumps(found).encode()))
+
+    @FUZZ
+    @given(data=damaged)
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        refused(lambda: check_annotations(path))
+
+    read()
 
 
 CSV = b"filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,640,480,RBC,1,2,30,40\n"
