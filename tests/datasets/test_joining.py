@@ -12,7 +12,7 @@ from hematovision.cells.cells import Segment
 from hematovision.datasets.dataset import Dataset
 from hematovision.datasets.field import Field, Mask, digest_bytes
 from hematovision.datasets.findings import Findings
-from hematovision.datasets.joining import gather, is_drawn, join
+from hematovision.datasets.joining import are_drawn, gather, join
 from hematovision.datasets.pairing.layout import Layout
 
 
@@ -56,4 +56,4 @@ def test_datasets_that_share_half_are_one_laboratory_and_names_stay_apart() -> N
 def test_the_sample_is_known_by_its_files() -> None:
     (one, *_) = sorted((SAMPLE / "JPEGImages").iterdir())
     digest = digest_bytes(one.read_bytes())
-    assert is_drawn(make("x", (digest, 1))) and not is_drawn(make("x", ("0", 1)))
+    assert are_drawn(make("x", (digest, 1))) and not are_drawn(make("x", ("0", 1)))
