@@ -20,9 +20,9 @@ GROUND = 27 / 32
 # Optical density by pixel value, in which what stains absorb adds up (Beer and Lambert), of red,
 # green and blue light each: (256,) float64. Black counts as what passes a fiftieth of the light.
 DENSITY = -np.log(np.maximum(np.arange(256) / 255, 0.02))
-# Ground is where a picture is smoothest: SMOOTHEST percent of windows of so many pixels. In bright
-# field it has a brightness of 106 at least, in any of ten laboratories, where white is 255.
-WINDOW, SMOOTHEST, DARK = 9, 20, 96
+# Ground is where the middle of a picture, without so much at each border, is smoothest: SMOOTHEST
+# percent of windows of so many pixels. It is dark below so much of 255.
+BORDER, WINDOW, SMOOTHEST, DARK = 0.2, 9, 20, 72
 
 
 def level_light(image: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
@@ -58,10 +58,12 @@ def is_dark_field(image: np.ndarray, frame: np.ndarray | None = None) -> bool:
     reduction = max(1, max(image.shape[:2]) // 400)
     size = max(1, image.shape[1] // reduction), max(1, image.shape[0] // reduction)
     grey = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
-    inside = np.ones(grey.shape, bool)
+    y, x = (round(BORDER * side) for side in grey.shape)
+    inside = np.zeros(grey.shape, bool)
+    inside[y : len(grey) - y, x : grey.shape[1] - x] = True  # what is round has black corners
     if frame is not None and frame.any():
         framed = cv2.dilate(enlarge(frame, image).astype(np.uint8), np.ones((WINDOW, WINDOW)))
-        inside = cv2.resize(framed, size, interpolation=cv2.INTER_NEAREST) == 0
+        inside &= cv2.resize(framed, size, interpolation=cv2.INTER_NEAREST) == 0
     if not inside.any():
         return False
     mean = cv2.blur(grey, (WINDOW, WINDOW))
