@@ -1,6 +1,6 @@
-"""Photograph the page that counts for the README, with the example open at a doubtful cell.
+"""Photograph the page that counts for the README: a cell to look at, and a camera's live view.
 
-    make page && python3 tools/make_page_screenshot.py       # -> data/page_desk.png
+    make page && python3 tools/make_page_screenshot.py    # -> data/page_desk.png, page_camera.png
 
 Needs Chromium (Debian: ``apt-get install chromium``) and tests/requirements.txt.
 """
@@ -9,39 +9,69 @@ from __future__ import annotations
 
 import io
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import cv2
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = ROOT / "data" / "page_desk.png"
+FIELD = ROOT / "data" / "examples" / "field.jpg"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-DONE = """async () => {
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+SIZE = {"width": 1280, "height": 760}
+UNTIL = """async (isDone) => {
   await hematovision.ready;
-  document.querySelector("#example").click();
-  const {session} = hematovision;
-  while (session.now?.state !== "done") await new Promise((go) => setTimeout(go, 50));
+  while (!isDone()) await new Promise((go) => setTimeout(go, 50));
 }"""
+COUNTED = f"({UNTIL})(() => hematovision.session.now?.state === 'done')"
+FOLLOWED = f"({UNTIL})(() => document.querySelectorAll('#live rect').length > 5)"
+
+
+def save(picture: bytes, target: Path) -> None:
+    """A screenshot in 256 colours, dithered."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    palette = image.quantize(256)
+    small = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    small.save(target, optimize=True)
+    print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
+
+
+def show_review(page: Any) -> None:
+    """The example, at the first cell to look at."""
+    page.evaluate("hematovision.ready.then(() => document.querySelector('#example').click())")
+    page.evaluate(COUNTED)
+    page.click("#tab-review")
+    page.keyboard.press("u")
+
+
+def show_camera(page: Any) -> None:
+    """A camera at the example, one field taken."""
+    page.evaluate("hematovision.ready")
+    page.click("#camera-on")
+    page.evaluate(FOLLOWED)
+    page.keyboard.press(" ")
+    page.evaluate(COUNTED)
+    page.evaluate(FOLLOWED)
 
 
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 720}, offline=True)
-        page.goto((ROOT / "hematovision.html").as_uri())
-        page.evaluate(DONE)
-        page.click("#tab-review")
-        page.keyboard.press("u")
-        shot = io.BytesIO(page.screenshot())
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        film = Path(folder, "film.mjpeg")
+        frame = cv2.imencode(".jpg", cv2.imread(str(FIELD)))[1].tobytes()
+        film.write_bytes(10 * frame)
+        flags = (*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}")
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        for name, show in (("page_desk", show_review), ("page_camera", show_camera)):
+            page = browser.new_page(viewport=SIZE, offline=True)
+            page.set_default_timeout(0)
+            page.goto((ROOT / "hematovision.html").as_uri())
+            show(page)
+            save(page.screenshot(), ROOT / "data" / f"{name}.png")
         browser.close()
-    picture = Image.open(shot).convert("RGB")
-    palette = picture.quantize(256)
-    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
-        TARGET, optimize=True
-    )
-    print(f"{TARGET}: {TARGET.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ export const TEXTS = {
     "Confirmed by hand: {confirmed} of {white} white cells ({percent} %); shares and intervals are of these.",
   unchecked:
     "Types proposed by the model are not checked in your stain until {n} of them were looked at.",
-  proposedHead: "proposed",
+  proposedHead: "model",
   total: "all",
   untyped: "no type sure enough",
   saveDifferential: "Save (differential.csv)",
