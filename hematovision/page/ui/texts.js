@@ -169,6 +169,7 @@ export const TEXTS = {
   isThrough: "{name}: gone through; what is saved says so",
   isNotThrough: "{name}: not gone through yet",
   skipped: "One file was left out|{n} files were left out",
+  leftOut: "Left out",
   clearSkipped: "Put away",
   damaged: "{name}: what was kept of it is damaged; open the picture again",
   describe: "{label}{probability}, at {x}, {y}",
