@@ -5,6 +5,7 @@
 import { side, touches } from "../cells.js";
 import {
   CONVINCING,
+  CROWD,
   EMPTY,
   FAINT,
   LOOK,
@@ -20,6 +21,7 @@ import {
   SMALL,
   STEP,
   SURE,
+  SURE_IN_CROWD,
 } from "../../constants.js";
 import { cut } from "../pictures/images.js";
 import { clamp, median, percentile, round } from "../pictures/numbers.js";
@@ -50,9 +52,15 @@ import { findCells } from "./tiles.js";
 /** How much a look explains, the less its cells are fewer than SCALE_LEAST. @param {Look} look */
 const weigh = ({ explained, count }) => (explained * Math.min(count, SCALE_LEAST)) / SCALE_LEAST;
 
+/** Whether a look's cells are as probable as at about the right scale. @param {Look} look */
+function isSure({ supposed, seen, count, probability }) {
+  const crowd = count >= CROWD && Math.abs(Math.log(seen / supposed)) < NEAR;
+  return probability >= (crowd ? SURE_IN_CROWD : SURE);
+}
+
 /** @param {Look} look @param {number} [minCount] */
-const convinces = ({ count, explained, probability }, minCount = SCALE_LEAST) =>
-  count >= minCount && explained >= CONVINCING && probability >= SURE;
+const convinces = (look, minCount = SCALE_LEAST) =>
+  look.count >= minCount && look.explained >= CONVINCING && isSure(look);
 
 /**
  * The green channel at a size.
