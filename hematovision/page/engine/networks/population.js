@@ -12,24 +12,27 @@ import { clamp, median } from "../pictures/numbers.js";
 /** @typedef {import("../pictures/images.js").Picture} Picture */
 
 /**
- * Medians of log size and density, and a robust deviation of each.
- * @typedef {{size: number, sizeSpread: number, density: number, densitySpread: number}} Population
+ * Medians of log size and of density in red, green and blue light, and a robust deviation of each.
+ * @typedef {{size: number, sizeSpread: number, density: number[], densitySpread: number[]}}
+ *   Population
  */
 
 /** Log of a cell's side in pixels. @param {Found} cell */
 const sizeOf = ({ box }) => Math.log(Math.max(side(box), 1));
 
 /**
- * Whether a cell of this log size and density is like the many.
- * @param {Population} many @param {number} size @param {number} density @param {number} deviations
+ * Whether a cell of this log size and these densities is like the many, in each of the four.
+ * @param {Population} many @param {number} size @param {number[]} density
+ * @param {number} deviations
  */
 export const holds = (many, size, density, deviations) =>
   Math.abs(size - many.size) <= deviations * many.sizeSpread &&
-  Math.abs(density - many.density) <= deviations * many.densitySpread;
+  density.every((v, c) => Math.abs(v - many.density[c]) <= deviations * many.densitySpread[c]);
 
 /**
- * Mean optical density of the middle of a box, of all channels alike.
- * @param {Picture} levelled @param {Box} box
+ * Mean optical density of the middle of a box, of red, green and blue light: a nucleus takes the
+ * red that a red cell lets through.
+ * @param {Picture} levelled @param {Box} box @returns {number[]}
  */
 export function measureDensity({ data, width, height }, [x0, y0, x1, y1]) {
   const [wide, high] = [(x1 - x0) * MIDDLE, (y1 - y0) * MIDDLE];
@@ -37,11 +40,13 @@ export function measureDensity({ data, width, height }, [x0, y0, x1, y1]) {
   const top = clamp(Math.floor(y0 + high), 0, height - 1);
   const right = Math.max(clamp(Math.ceil(x1 - wide), 1, width), left + 1);
   const bottom = Math.max(clamp(Math.ceil(y1 - high), 1, height), top + 1);
-  let sum = 0;
+  const sum = [0, 0, 0];
   for (let y = top; y < bottom; y++) {
-    for (let i = 3 * (y * width + left); i < 3 * (y * width + right); i++) sum += DENSITY[data[i]];
+    for (let x = left, i = 3 * (y * width + left); x < right; x++) {
+      for (let c = 0; c < 3; c++) sum[c] += DENSITY[data[i++]];
+    }
   }
-  return sum / (3 * (bottom - top) * (right - left));
+  return sum.map((total) => total / ((bottom - top) * (right - left)));
 }
 
 /** @param {number[]} values @returns {[number, number]} median, and the deviation from it */
@@ -65,12 +70,13 @@ export function findMany(sure, levelled, typical, red) {
   const many = 2 * reds.length >= whole.length ? whole : reds;
   if (many.length < POPULATION_LEAST) return null;
   const [size, sizeSpread] = spreadOf(many.map(sizeOf));
-  const [density, spread] = spreadOf(many.map(({ box }) => measureDensity(levelled, box)));
+  const densities = many.map(({ box }) => measureDensity(levelled, box));
+  const spreads = [0, 1, 2].map((c) => spreadOf(densities.map((density) => density[c])));
   return {
     size,
     sizeSpread: Math.max(sizeSpread, NARROWEST),
-    density,
-    densitySpread: Math.max(spread, NARROWEST * density),
+    density: spreads.map(([middle]) => middle),
+    densitySpread: spreads.map(([, spread]) => Math.max(spread, NARROWEST)),
   };
 }
 

@@ -299,8 +299,6 @@ export async function measureCellPx(run, image, typical, red) {
   const weights = counted.map((look) => Math.max(look.count, 1));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const sum = counted.reduce((s, look, i) => s + weights[i] * Math.log(look.seen), 0);
-  return {
-    cellPx: Math.exp(sum / total),
-    certain: search.isEmpty || best.explained >= SCALE_DOUBTFUL,
-  };
+  const certain = search.isEmpty || (weigh(best) >= SCALE_DOUBTFUL && isSure(best));
+  return { cellPx: Math.exp(sum / total), certain };
 }
