@@ -25,7 +25,7 @@ import {
 } from "../../constants.js";
 import { cut } from "../pictures/images.js";
 import { clamp, median, percentile, round } from "../pictures/numbers.js";
-import { otsu, takeChannel } from "../pictures/raster.js";
+import { blurAt, otsu, takeChannel } from "../pictures/raster.js";
 import { resize } from "../pictures/resize.js";
 import { findCells } from "./tiles.js";
 
@@ -135,32 +135,6 @@ export const measureSeen = (cells, typical) =>
 
 /** A number of whole steps from 0 to the end. @param {number} end */
 const steps = (end) => Array.from({ length: PLACES }, (_, i) => (i * end) / (PLACES - 1));
-
-/**
- * Means of a box around some places, mirrored at the border, as OpenCV's blur.
- * @param {Float32Array} shade @param {number} width @param {number} height
- * @param {number} wide @param {number} high @param {number[]} columns @param {number[]} rows
- */
-function blurAt(shade, width, height, wide, high, columns, rows) {
-  /** @param {number} at @param {number} length */
-  const mirror = (at, length) => {
-    const turn = 2 * length;
-    const inside = ((at % turn) + turn) % turn;
-    return inside < length ? inside : turn - 1 - inside;
-  };
-  return rows.flatMap((row) =>
-    columns.map((column) => {
-      let sum = 0;
-      for (let y = row - (high >> 1); y < row - (high >> 1) + high; y++) {
-        const line = mirror(y, height) * width;
-        for (let x = column - (wide >> 1); x < column - (wide >> 1) + wide; x++) {
-          sum += shade[line + mirror(x, width)];
-        }
-      }
-      return Math.fround(sum * (1 / (wide * high)));
-    }),
-  );
-}
 
 /** Looks at a field with its light levelled. */
 class Search {

@@ -197,3 +197,29 @@ export function ellipse(side) {
 
 /** The rows of a square kernel. @param {number} side odd */
 export const square = (side) => new Array(side).fill(side >> 1);
+
+/**
+ * Means of a box around some places, mirrored at the border, as OpenCV's blur.
+ * @param {Float32Array} shade @param {number} width @param {number} height
+ * @param {number} wide @param {number} high @param {number[]} columns @param {number[]} rows
+ */
+export function blurAt(shade, width, height, wide, high, columns, rows) {
+  /** @param {number} at @param {number} length */
+  const mirror = (at, length) => {
+    const turn = 2 * length;
+    const inside = ((at % turn) + turn) % turn;
+    return inside < length ? inside : turn - 1 - inside;
+  };
+  return rows.flatMap((row) =>
+    columns.map((column) => {
+      let sum = 0;
+      for (let y = row - (high >> 1); y < row - (high >> 1) + high; y++) {
+        const line = mirror(y, height) * width;
+        for (let x = column - (wide >> 1); x < column - (wide >> 1) + wide; x++) {
+          sum += shade[line + mirror(x, width)];
+        }
+      }
+      return Math.fround(sum * (1 / (wide * high)));
+    }),
+  );
+}
