@@ -140,3 +140,20 @@ def test_no_script_waits_for_a_file_that_never_ends(
     assert result.status == 2 and result.out == ""
     assert result.err.splitlines()[-1].startswith("error: ")
     assert "not a regular file" in result.err
+
+
+def test_a_file_that_another_program_holds_open_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: mocked, since nothing else here refuses to be replaced."""
+    path = tmp_path / "cells.csv"
+    path.write_text("theirs")
+
+    def refuse(source: str, target: Path) -> None:
+        raise PermissionError(13, "is used by another process", str(target))
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(PermissionError), written_whole(path) as temporary:
+        temporary.write_text("ours")
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.csv"]
+    assert path.read_text() == "theirs"
