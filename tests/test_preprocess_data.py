@@ -408,10 +408,12 @@ def test_bccd_counts(bccd_archive: dict[str, np.ndarray]) -> None:
     assert all(of_split["Background"] > 100 for of_split in found["counts"].values())
 
 
-def test_bccd_official_split_is_that_of_the_lists(
+def test_bccd_official_split_is_that_of_the_lists_but_for_cells_of_another_side(
     bccd: Path, bccd_archive: dict[str, np.ndarray]
 ) -> None:
+    # Looked at: each shows a white cell that a picture of val or test shows too.
+    shown = {f"BloodImage_00{k}.jpg" for k in ("038", "257", "276", "261", "386")}
     for split in SPLITS:
         listed = (bccd / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
-        wanted = {f"{k}.jpg" for k in listed} - {"BloodImage_00038.jpg"}  # a twin of val's 00037
+        wanted = {f"{k}.jpg" for k in listed} - shown
         assert set(bccd_archive[f"source_{split}"].tolist()) == wanted
