@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second, third = (start(k) for k in (1, 2, 3))
     assert second.stdout is not None
     second.stdout.readline()  # it has counted a field
-    second.send_signal(signal.SIGKILL)
+    second.kill()
     for process in (first, second, third):
         process.communicate(timeout=300)
     assert (first.returncode, third.returncode) == (0, 0)
