@@ -15,13 +15,13 @@ from typing import Any
 
 import cv2
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 FIELD = ROOT / "data" / "examples" / "field.jpg"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-SIZE = {"width": 1280, "height": 760}
+SIZE: ViewportSize = {"width": 1280, "height": 760}
 UNTIL = """async (isDone) => {
   await hematovision.ready;
   while (!isDone()) await new Promise((go) => setTimeout(go, 50));
@@ -61,8 +61,9 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         film = Path(folder, "film.mjpeg")
-        frame = cv2.imencode(".jpg", cv2.imread(str(FIELD)))[1].tobytes()
-        film.write_bytes(10 * frame)
+        field = cv2.imread(str(FIELD))
+        assert field is not None  # it lies in the repository
+        film.write_bytes(10 * cv2.imencode(".jpg", field)[1].tobytes())
         flags = (*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}")
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         for name, show in (("page_desk", show_review), ("page_camera", show_camera)):
