@@ -40,7 +40,7 @@ HELP = {
         "--data": "(default: preprocessed_data.npz)",
         "--model": "(default: model/, else the bundled model)",
         "--output-dir": "(default: report;",
-        "--resamples": "0 or more",
+        "--resamples": "0 to 10000",
     },
     "predict.py": {"--model": "default: model/", "--json": "JSON", "--field": "whole fields"},
 }

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from hematovision.cells.cells import overlap
 from hematovision.networks.card import PRETRAINED, read_card
-from hematovision.networks.detector import NAME, Detector, run_network
+from hematovision.networks.detector import NAME, Detector, find_in_field, run_network
 from hematovision.networks.litert import Network
 from hematovision.pictures.images import read_image
 from hematovision.training.fields.fields import TrainingField
@@ -23,18 +23,23 @@ LABELS = ["Platelets", "RBC", "WBC"]
 
 @pytest.fixture(scope="module")
 def counted() -> tuple[TrainingField, dict[str, float]]:
-    """A test field of BCCD, in place of what was annotated the cells that are counted in it; and
-    the thresholds from which they are."""
+    """A test field of BCCD, in place of what was annotated the cells that are found in it from a
+    little below the card's thresholds up; and the thresholds from which they are."""
     path, card = ROOT / "data" / "examples" / "field.jpg", read_card(PRETRAINED)
     image = read_image(path)
-    found = Detector.load(PRETRAINED, card).search(image)
-    label = np.array([LABELS.index(card.fields.labels[k]) for k in found.cells.label])
     nowhere = np.zeros((-(-image.shape[0] // 4), -(-image.shape[1] // 4)), bool)
-    field = TrainingField(
-        "field.jpg", path.read_bytes(), found.cells.box, label, "", np.zeros(3, bool), len(label),
-        found.scale.cell_px, nowhere, np.empty((0, 4)),
+    none = np.empty((0, 4))
+    cell_px = Detector.load(PRETRAINED, card).search(image).scale.cell_px
+    bare = TrainingField(
+        "field.jpg", path.read_bytes(), none, np.empty(0, int), "", np.zeros(3, bool), 0, cell_px,
+        nowhere, none,
     )  # fmt: skip
-    return field, card.fields.thresholds
+    run = partial(run_network, Network((PRETRAINED / f"{NAME}.tflite").read_bytes()))
+    thresholds = {label: 0.8 * card.fields.thresholds[label] for label in LABELS}
+    lowest = np.array(list(thresholds.values()))
+    cells = find_in_field(run, bare.image(), lowest, cell_px)
+    count = len(cells.label)
+    return replace(bare, box=cells.box, label=cells.label, annotated=count), thresholds
 
 
 def only(field: TrainingField, *labels: str) -> TrainingField:
