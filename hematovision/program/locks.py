@@ -3,7 +3,8 @@
     hold(folder / "cells.csv")      # UserError where another run has it; ours until the script ends
 
 The operating system keeps the lock, so that a run that is killed leaves none behind. Shares of one
-run have files of other names, and so locks of their own.
+run have files of other names, and so locks of their own. A folder that is made for a lock, and into
+which nothing is written, goes with it: a run that ends in an error leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 HELD: dict[Path, BaseFileLock] = {}
+MADE: list[Path] = []  # folders that weren't there before a lock, the outer before the inner
 
 
 def hold(path: Path) -> None:
@@ -27,6 +29,9 @@ def hold(path: Path) -> None:
     lock = path.absolute().with_name(f".{path.name}.lock")
     if lock in HELD:
         return
+    ENDINGS.append(release)
+    folders = [lock.parent, *lock.parent.parents]
+    MADE.extend(folder for folder in reversed(folders) if not folder.exists())
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock, timeout=0)
     try:
@@ -38,13 +43,16 @@ def hold(path: Path) -> None:
     except NotImplementedError:  # a file system without locks
         return
     HELD[lock] = held
-    ENDINGS.append(release)
 
 
 def release() -> None:
-    """Give back what this run holds, and take the files of the locks away."""
+    """Give back what this run holds; take away the files of the locks, and the folders that were
+    made for them and are empty."""
     while HELD:
         path, held = HELD.popitem()
         with contextlib.suppress(OSError):  # another run may hold it from here on
             path.unlink(missing_ok=True)
         held.release()
+    while MADE:
+        with contextlib.suppress(OSError):  # what was written stands in it
+            MADE.pop().rmdir()

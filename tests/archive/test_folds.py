@@ -13,6 +13,7 @@ from conftest import Run, SampleRun, metadata, only_error, read_model_card
 from hematovision.archive.folds import deal_folds, list_folds
 from hematovision.archive.loading import load_archive
 from hematovision.evaluation.fold_answers import ask_by_fold, find_folds
+from hematovision.evaluation.matching import match_archive
 from hematovision.networks.classifier import Classifier
 
 
@@ -75,8 +76,9 @@ def test_each_field_is_answered_by_a_network_that_has_not_learnt_it(
     models, home = find_folds(folder, archive, np.array(names))
     assert [model.name for model in models] == ["fold_0", "fold_1"]
     assert home.tolist() == [i % 2 for i in range(len(names))]
-    kept = Classifier.load(folder)
-    found = ask_by_fold(folder, archive, sample_run.archive, kept, test, 2)
-    assert np.allclose(found.proba, kept.predict_proba(test.X[:])[0])
+    kept = match_archive(archive, Classifier.load(folder), sample_run.archive)
+    assert len(kept.y) == len(test.y)
+    found = ask_by_fold(folder, archive, sample_run.archive, kept, 2)
+    assert np.allclose(found.proba, kept.model.predict_proba(test.X[:])[0])
     learn(folder / "fold_0", names)  # and now nobody can answer for some of them
     assert find_folds(folder, archive, np.array(names))[0] == []

@@ -45,3 +45,15 @@ def test_another_run_is_refused_at_once_until_the_first_is_killed(tmp_path: Path
     hold(path)  # twice by one run is once
     release()
     assert not list(path.parent.iterdir())
+
+
+def test_folders_made_for_a_lock_go_with_it_if_nothing_was_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    hold(tmp_path / "there" / "cells.csv")
+    for name in ("first", "second"):
+        hold(tmp_path / "new" / "inner" / name)
+    hold(tmp_path / "results" / "inner" / "cells.csv")
+    (tmp_path / "results" / "summary.csv").touch()
+    release()
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"there", "results", str(Path("results", "summary.csv"))}

@@ -81,19 +81,22 @@ def test_predict_at_twenty_moments(tmp_path: Path) -> None:
 
 
 def test_preprocessing_at_twenty_moments(tmp_path: Path) -> None:
+    """With archives of two seeds: what stood before, and what a whole run leaves."""
     archive = tmp_path / "a.npz"
-    archive.write_bytes(b"what stood before")
+    options = ("--data-dir", SAMPLE, "--output", archive)
+    made = []
+    for seed in (1, 42):
+        _, err = start("preprocess_data.py", *options, "--seed", seed, cwd=tmp_path).communicate()
+        assert archive.exists(), err
+        made.append(archive.read_bytes())
+    before, whole = made
+    assert before != whole
+    archive.write_bytes(before)
     for after, number in moments(2.0, 20):
-        was_cut = cut(
-            start("preprocess_data.py", "--data-dir", SAMPLE, "--output", archive, cwd=tmp_path),
-            after,
-            number,
-        )
+        was_cut = cut(start("preprocess_data.py", *options, cwd=tmp_path), after, number)
         assert hidden_files(tmp_path) == []
-        if was_cut:
-            assert archive.read_bytes() == b"what stood before"
-        else:
-            archive.write_bytes(b"what stood before")
+        assert archive.read_bytes() == (before if was_cut else whole)
+        archive.write_bytes(before)
 
 
 @pytest.mark.parametrize("script", ["train_model.py", "evaluate_model.py"])

@@ -13,6 +13,7 @@ import pytest
 from conftest import Run, load, metadata, read_model_card, start_weights
 
 from hematovision.archive.loading import load_archive
+from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import Detector
 from hematovision.program.console import UserError
@@ -194,8 +195,7 @@ def test_a_cut_training_ends_with_the_model_of_an_uncut_one(
     picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
     answers = []
     for folder in (tmp_path / "whole", tmp_path / "cut"):
-        card = read_model_card(folder)
-        heat = Detector.load(folder, card).run(picture)
+        heat = Detector.load(folder, read_card(folder)).run(picture)
         answers.append([*Classifier.load(folder).predict_proba(crops), *heat])
     for first, second in zip(*answers, strict=True):
         assert np.abs(first - second).max() < 1e-5
