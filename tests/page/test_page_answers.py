@@ -398,12 +398,14 @@ def check_fields(page: Page, paths: Sequence[Path], detector: Detector) -> None:
         given = field["cells"]
         boxes = np.array([cell["box"] for cell in given]).reshape(-1, 4)
         code = np.array([detector.labels.index(cell["label"]) for cell in given], int)
-        # Of equal probabilities one or the other may come first.
+        sure = np.array([cell["probability"] for cell in given])
+        # Of equal probabilities one or the other may come first. A place may be called two labels,
+        # and both be red ones where the many called one back: their probabilities tell them apart.
         away = np.abs(boxes[np.newaxis] - wanted.box[:, np.newaxis]).max(axis=2, initial=0)
+        away += np.abs(sure - wanted.probability[:, np.newaxis])
         same = (away + 1e6 * (code != wanted.label[:, np.newaxis])).argmin(axis=1)
         assert sorted(same) == list(range(len(code))), path.name
         assert (code[same] == wanted.label).all(), path.name
-        sure = np.array([cell["probability"] for cell in given])
         count = np.array([cell["counted"] for cell in given])
         assert (count[same] == counted).all(), path.name
         moved = np.abs(boxes[same] - wanted.box).max(axis=1, initial=0)
