@@ -421,14 +421,24 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
+def launch() -> Iterator[Callable[..., Any]]:
+    """Start a browser, with flags beside the usual ones; a process can hold one Playwright only."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: `apt-get install chromium` to test the pages in a browser")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+
+        def launch_(*flags: str) -> Any:
+            return playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+        yield launch_
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[..., Any]) -> Iterator:
+    chromium = launch()
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,11 @@ function takeText(id) {
   return words;
 }
 
+// No policy that browsers know closes WebRTC: without its constructors this window can't connect.
+for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection"]) {
+  Reflect.deleteProperty(globalThis, name);
+}
+
 fillTexts();
 const about = JSON.parse(takeText("about-model"));
 const session = new Session(about.page);
