@@ -279,12 +279,10 @@ def test_no_frame_sends_by_webrtc(app: Callable[..., Page], listener) -> None:
 
 
 def test_no_module_of_the_page_makes_a_frame_or_a_connection() -> None:
-    """The first of them alone names WebRTC, to take it away."""
+    """One names WebRTC, to take it away."""
     modules = [
         path for part in ("engine", "ui") for path in (ROOT / "hematovision/page" / part).rglob("*")
     ]
     texts = {path.name: path.read_text("utf-8") for path in modules if path.suffix == ".js"}
     assert [name for name, text in texts.items() if re.search("iframe|WebTransport", text)] == []
-    assert [name for name, text in texts.items() if "RTCPeer" in text] == [
-        "main.js"
-    ]  # takes it away
+    assert [name for name, text in texts.items() if "RTCPeer" in text] == ["main.js"]
