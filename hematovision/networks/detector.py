@@ -19,7 +19,7 @@ import numpy as np
 from hematovision.cells.cells import LARGE, SMALL, Cells, sides
 from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import Card, FieldCard, check_seal
-from hematovision.networks.doubts import Doubt, find_doubts, measure_brightness
+from hematovision.networks.doubts import DARK_FIELD, Doubt, find_doubts, measure_brightness
 from hematovision.networks.litert import Network
 from hematovision.networks.population import recall_many
 from hematovision.networks.scale import (
@@ -30,7 +30,7 @@ from hematovision.networks.scale import (
 )
 from hematovision.networks.tiles import CELL, SAME_CELL, Run, find_cells
 from hematovision.pictures.frame import QUARTER, find_frame, trim
-from hematovision.pictures.light import level_light
+from hematovision.pictures.light import is_dark_field, level_light
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 
@@ -200,6 +200,8 @@ class Detector:
         counted = cells.pick(self.is_counted(cells))
         brightness = measure_brightness(image)
         doubts = find_doubts(counted, levelled, recalled, brightness, self.typical, self.red)
+        if is_dark_field(image, frame):
+            doubts = (DARK_FIELD, *doubts)
         cells = cells._replace(box=cells.box + [columns.start, rows.start] * 2)
         return Found(cells, scale, doubts)
 

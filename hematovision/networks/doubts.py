@@ -25,6 +25,13 @@ class Doubt(NamedTuple):
     words: str
 
 
+DARK_FIELD = Doubt(
+    "dark field",
+    "its ground is dark, as in fluorescence, dark field or a negative: what was learnt is stained "
+    "smears in bright field, so its counts may be far off",
+)
+
+
 def measure_brightness(image: np.ndarray) -> float:
     """Median green light of what is paler than Otsu's threshold (1979) in a field (h, w, 3)
     uint8 as it was photographed: the ground's, in grey levels."""

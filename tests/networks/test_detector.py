@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE, SampleRun
+from conftest import ROOT, SAMPLE, SampleRun
 from drawing import RED, TYPICAL
 
 from hematovision.cells.cells import Cells, sides
@@ -124,3 +124,12 @@ def test_nothing_is_found_in_a_frame_and_no_less_beside_it(bccd: Path) -> None:
     middle = (found.box[:, 1] + found.box[:, 3]) / 2
     assert (middle > 76).all() and (middle < 80 + image.shape[0] + 4).all()
     assert len(found.label) == pytest.approx(len(plain.label), rel=0.2)
+
+
+def test_a_field_in_fluorescence_is_doubted_and_one_in_bright_field_is_not() -> None:
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED))
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    glow = 255 - field[..., 1].astype(int)  # cells on black, as acridine orange makes them
+    fluorescence = np.dstack([glow // 4, glow, glow // 8]).astype(np.uint8)
+    assert "dark field" in [doubt.kind for doubt in detector.search(fluorescence).doubts]
+    assert "dark field" not in [doubt.kind for doubt in detector.search(field).doubts]
