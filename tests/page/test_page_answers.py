@@ -23,7 +23,7 @@ from hematovision.networks.card import PRETRAINED
 from hematovision.networks.classifier import Classifier, decide
 from hematovision.networks.detector import Detector, find_doubles
 from hematovision.networks.differential import wilson
-from hematovision.networks.doubts import find_doubts, measure_brightness
+from hematovision.networks.doubts import DARK_FIELD, find_doubts, measure_brightness
 from hematovision.networks.population import recall_many
 from hematovision.networks.tiles import (
     CELL,
@@ -37,7 +37,7 @@ from hematovision.networks.tiles import (
 from hematovision.page import build
 from hematovision.pictures.frame import find_frame
 from hematovision.pictures.images import read_image, resize, scale_pixels, square_crop
-from hematovision.pictures.light import level_light
+from hematovision.pictures.light import is_dark_field, level_light
 from hematovision.program.tables import PLAIN, Table
 
 SHARED = ROOT.parent / "shared"
@@ -298,6 +298,25 @@ def test_the_many_and_doubts(twins: Callable) -> None:
         words = [twins("(doubt) => doubtWords(doubt)", doubt) for doubt in found["doubts"]]
         assert words == [doubt.words for doubt in wanted]
     assert kinds >= {"white like red", "dark"}
+
+
+def test_a_dark_ground(twins: Callable) -> None:
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    glow = 255 - field[..., 1].astype(int)
+    fluorescence = np.dstack([glow // 4, glow, glow // 8]).astype(np.uint8)
+    eyepiece = cv2.copyMakeBorder(field, 120, 100, 90, 150, cv2.BORDER_CONSTANT)
+    seen = []
+    for image in (field, fluorescence, 255 - field, field // 4, eyepiece, field[:90, :70]):
+        found = twins(
+            "(image) => { const field = picture(...image); "
+            "return isDarkField(field, findFrame(field)); }",
+            pack_image(image),
+        )
+        assert found == is_dark_field(image, find_frame(image))
+        seen.append(found)
+    assert seen[:3] == [False, True, True]
+    doubt = {"kind": DARK_FIELD.kind, "white": 0, "red": 0}
+    assert twins("(doubt) => doubtWords(doubt)", doubt) == DARK_FIELD.words
 
 
 def test_what_the_border_cuts(twins: Callable) -> None:

@@ -86,6 +86,8 @@ export const TEXTS = {
     "{white} cells look white beside {red} red ones, and size and colour don't tell them apart: red cells of an unknown stain may be among the white",
   doubtUnsure: "most cells are doubtful",
   doubtDark: "the ground is dark: thick smear, or too little light",
+  doubtDarkField:
+    "its ground is dark, as in fluorescence, dark field or a negative: what was learnt is stained smears in bright field, so its counts may be far off",
   cellSize: "A red cell is across",
   pixels: "pixels",
   again: "Look again",

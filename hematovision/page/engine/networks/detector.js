@@ -17,7 +17,7 @@ import {
 } from "../../constants.js";
 import { findFrame, trim } from "../pictures/frame.js";
 import { cut, spread } from "../pictures/images.js";
-import { levelLight, measureBrightness } from "../pictures/light.js";
+import { isDarkField, levelLight, measureBrightness } from "../pictures/light.js";
 import { cutPlane } from "../pictures/raster.js";
 import { findDoubts } from "./doubts.js";
 import { recallMany } from "./population.js";
@@ -177,6 +177,7 @@ export class Detector {
     const counted = cells.filter((cell) => this.isCounted(cell));
     const brightness = measureBrightness(image);
     const doubts = findDoubts(counted, levelled, recalled, brightness, typical, this.red);
+    if (isDarkField(image, frame)) doubts.unshift({ kind: "dark field", white: 0, red: 0 });
     const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
     return { cells: moved, scale, doubts };
   }

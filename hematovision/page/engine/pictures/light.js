@@ -2,7 +2,14 @@
  * The light of a picture: brought to one colour, as density, as brightness. The twin of
  * `hematovision/pictures/light.py`.
  */
-import { GROUND, QUARTER } from "../../constants.js";
+import {
+  GROUND,
+  LIGHT_BORDER,
+  LIGHT_DARK,
+  LIGHT_SMOOTHEST,
+  LIGHT_WINDOW,
+  QUARTER,
+} from "../../constants.js";
 import { clamp, median, percentile, round } from "./numbers.js";
 import { countOf, otsu } from "./raster.js";
 import { blank, resize } from "./resize.js";
@@ -28,6 +35,83 @@ export function measureBrightness({ data, width, height }) {
   const level = otsu(Uint8Array.from(green));
   const pale = green.filter((value) => value > level);
   return median(pale.length ? pale : green);
+}
+
+/**
+ * Whether a field can't be one in bright field, since its ground is dark: fluorescence, a negative.
+ * @param {Picture} image @param {Plane} [frame] @returns {boolean}
+ */
+export function isDarkField(image, frame) {
+  const reduction = Math.max(1, Math.floor(Math.max(image.width, image.height) / 400));
+  const width = Math.max(1, Math.floor(image.width / reduction));
+  const height = Math.max(1, Math.floor(image.height / reduction));
+  const { data } = resize(image, width, height, true);
+  const grey = Float64Array.from(
+    { length: width * height },
+    (_, i) => (data[3 * i] + data[3 * i + 1] + data[3 * i + 2]) / 3,
+  );
+  const left = round(LIGHT_BORDER * width);
+  const top = round(LIGHT_BORDER * height);
+  const inside = Array.from({ length: width * height }, (_, i) => i).filter((i) => {
+    const x = i % width;
+    const y = Math.floor(i / width);
+    const within = x >= left && x < width - left && y >= top && y < height - top;
+    return within && !(frame && isNearFrame(image, frame, x, y, width, height));
+  });
+  if (!inside.length) return false;
+  const mean = blurred(grey, width, height);
+  const squared = blurred(grey.map((value) => value * value), width, height);
+  const spread = inside.map((i) => squared[i] - mean[i] * mean[i]);
+  const smooth = percentile(Float64Array.from(spread).sort(), LIGHT_SMOOTHEST / 100);
+  const ground = median(inside.filter((_, k) => spread[k] <= smooth).map((i) => mean[i]));
+  const levels = Float64Array.from(inside, (i) => grey[i]).sort();
+  return ground < Math.min(LIGHT_DARK, (percentile(levels, 0.02) + percentile(levels, 0.98)) / 2);
+}
+
+/**
+ * Whether the frame lies within half a window of a pixel of the reduced picture.
+ * @param {Picture} image @param {Plane} frame @param {number} x @param {number} y
+ * @param {number} width @param {number} height
+ */
+function isNearFrame(image, frame, x, y, width, height) {
+  const half = (LIGHT_WINDOW - 1) / 2;
+  const [column, row] = [nearest(x, image.width, width), nearest(y, image.height, height)];
+  const last = [image.width - 1, image.height - 1];
+  const [x0, x1] = [column - half, column + half].map((at) => clamp(at, 0, last[0]));
+  const [y0, y1] = [row - half, row + half].map((at) => clamp(at, 0, last[1]));
+  for (let v = Math.floor(y0 / QUARTER); v <= Math.floor(y1 / QUARTER); v++)
+    for (let u = Math.floor(x0 / QUARTER); u <= Math.floor(x1 / QUARTER); u++)
+      if (frame.data[v * frame.width + u]) return true;
+  return false;
+}
+
+/**
+ * The mean of a window around each place, mirrored at the border without its last line, as
+ * OpenCV's `blur` does.
+ * @param {Float64Array} shade @param {number} width @param {number} height
+ */
+function blurred(shade, width, height) {
+  const half = (LIGHT_WINDOW - 1) / 2;
+  const pass = (
+    /** @type {Float64Array} */ from,
+    /** @type {number} */ count,
+    /** @type {(i: number, at: number) => number} */ place,
+    /** @type {(i: number) => number} */ at,
+  ) =>
+    from.map((_, i) => {
+      let sum = 0;
+      for (let d = -half; d <= half; d++) {
+        let to = at(i) + d;
+        if (count === 1) to = 0;
+        while (to < 0 || to >= count) to = to < 0 ? -to : 2 * (count - 1) - to;
+        sum += from[place(i, to)];
+      }
+      return sum / LIGHT_WINDOW;
+    });
+  const column = (/** @type {number} */ i) => i % width;
+  const row = (/** @type {number} */ i) => Math.floor(i / width);
+  const along = pass(shade, width, (i, to) => row(i) * width + to, column);
+  return pass(along, height, (i, to) => to * width + column(i), row);
 }
 
 /**

@@ -69,6 +69,7 @@ const DOUBT_TEXTS = {
   "white like red": "doubtWhite",
   unsure: "doubtUnsure",
   dark: "doubtDark",
+  "dark field": "doubtDarkField",
 };
 
 /** @param {import("../../engine/networks/doubts.js").Doubt} doubt */
