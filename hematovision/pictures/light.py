@@ -67,6 +67,9 @@ def is_dark_field(image: np.ndarray, frame: np.ndarray | None = None) -> bool:
     if not inside.any():
         return False
     mean = cv2.blur(grey, (WINDOW, WINDOW))
+    # Half of the smoothest have to be dark: where fewer are in all, nothing else need be asked.
+    if (mean[inside] < DARK).sum() < SMOOTHEST / 200 * inside.sum():
+        return False
     spread = (cv2.blur(grey**2, (WINDOW, WINDOW)) - mean**2)[inside]
     ground = np.median(mean[inside][spread <= np.percentile(spread, SMOOTHEST)])
     low, high = np.percentile(grey[inside], [2, 98])

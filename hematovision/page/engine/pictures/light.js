@@ -60,6 +60,9 @@ export function isDarkField(image, frame) {
   });
   if (!inside.length) return false;
   const mean = blurred(grey, width, height);
+  // Half of the smoothest have to be dark: where fewer are in all, nothing else need be asked.
+  const dark = inside.filter((i) => mean[i] < LIGHT_DARK).length;
+  if (dark < (LIGHT_SMOOTHEST / 200) * inside.length) return false;
   const squared = blurred(grey.map((value) => value * value), width, height);
   const spread = inside.map((i) => squared[i] - mean[i] * mean[i]);
   const smooth = percentile(Float64Array.from(spread).sort(), LIGHT_SMOOTHEST / 100);
