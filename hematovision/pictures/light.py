@@ -57,7 +57,8 @@ def is_dark_field(image: np.ndarray, frame: np.ndarray | None = None) -> bool:
     """
     reduction = max(1, max(image.shape[:2]) // 400)
     size = max(1, image.shape[1] // reduction), max(1, image.shape[0] // reduction)
-    grey = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    grey = cv2.transform(small, np.full((1, 3), 1 / 3, np.float32))
     y, x = (round(BORDER * side) for side in grey.shape)
     inside = np.zeros(grey.shape, bool)
     inside[y : len(grey) - y, x : grey.shape[1] - x] = True  # what is round has black corners
