@@ -52,7 +52,7 @@ from hematovision.evaluation.types import measure_types
 from hematovision.networks.card import Card, choose_model, list_versions
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.seen import find_seen_fields, find_seen_twins
-from hematovision.program.console import UserError, command, say
+from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.files import check_writable, read_file
 from hematovision.program.locks import hold
 from hematovision.program.options import option, parse_options, worker_option
@@ -237,9 +237,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     })  # fmt: skip
     asked = dataclasses.replace(options, data=path, model=folder, output_dir=target)
     write_report(asked, metrics, loaded.card, matched, answers, archive.fields["test"], shown)
-    print(format_table(metrics))
+    for line in format_table(metrics):
+        tell(line)
     say(f"{len(y)} crops of {metrics['fields']} fields in {time.perf_counter() - start:.1f} s")
-    print(f"report: {target / 'report.html'}")
+    tell(f"report: {target / 'report.html'}")
     return 0
 
 

@@ -41,7 +41,6 @@ from hematovision.program.marks import check_drawn
 from hematovision.program.options import option, parse_options, worker_option
 from hematovision.program.share import parse_share
 from hematovision.program.signals import Stopped
-from hematovision.program.surroundings import printable
 
 if TYPE_CHECKING:
     from hematovision.answering.counting import FieldCounter
@@ -142,7 +141,7 @@ def name_segments(
                     f"notice: {path} looks like a whole field ({cells} cells); "
                     f"to find and count them: python3 predict.py --field {path}"
                 )
-        print(format_json(segment) if options.json else format_line(segment), flush=True)
+        tell(format_json(segment) if options.json else format_line(segment))
         if options.explain:  # of one image
             namer.explain(segment, options.explain, options.workers)
     return batch.failed
@@ -241,7 +240,7 @@ def pick_images(
     paths, picked = list(candidates), pick_fields([*candidates.values()], options.pick or 0)
     for i, why in picked:
         say(f"picked {paths[i]}: {why}")
-        tell(printable(paths[i]), not options.output)
+        tell(str(paths[i]), not options.output)
     return [paths[i] for i, _ in picked], batch.failed
 
 
@@ -334,7 +333,7 @@ def gather_shares(options: Options, folder: Path) -> int:
 
     if options.images or options.field:
         raise UserError("--gather DIR joins tables that are there; leave images and --field out")
-    print(printable(gather(folder)))
+    tell(gather(folder))
     return 0
 
 

@@ -69,7 +69,7 @@ from hematovision.preparing.outputs import check_outputs
 from hematovision.preparing.preview import draw_preview
 from hematovision.preparing.splits import assign_splits, deal_parts, group_twins
 from hematovision.preparing.writing import write_archive
-from hematovision.program.console import UserError, command, say
+from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.files import HERE, IMAGE_SUFFIXES
 from hematovision.program.marks import check_drawn
 from hematovision.program.options import option, parse_options, worker_option
@@ -271,7 +271,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = list_shares(shares[0].count, None) if shares else []
     if index and all(part.name(output).exists() for part in parts):
         index.clear()
-    print(summarise(metadata, reading.findings, files, time.perf_counter() - start))
+    for line in summarise(metadata, reading.findings, files, time.perf_counter() - start):
+        tell(line)
     return 0
 
 

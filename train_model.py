@@ -41,7 +41,7 @@ from hematovision.archive.loading import load_archive
 from hematovision.archive.parts import choose_archive, place
 from hematovision.networks.card import NAME, Card, list_versions, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.program.console import UserError, command, say
+from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.figures import plot_history, save_figure
 from hematovision.program.files import check_writable, write_bytes
 from hematovision.program.locks import hold
@@ -259,19 +259,19 @@ def learn_to_find(
     )
 
 
-def format_summary(card: Card, folder: Path) -> str:
+def format_summary(card: Card, folder: Path) -> list[str]:
     found = card.validation
     phases = ", ".join(f"{k} {v:.1f}" for k, v in card.seconds.items())
     threshold = "" if card.threshold is None else f", threshold {card.threshold:.3f}"
-    counts = ""
+    lines = [
+        f"validation: accuracy {found['accuracy']:.4f}, balanced {found['balanced_accuracy']:.4f} "
+        f"on {found['crops']} crops{threshold}"
+    ]
     if card.fields is not None:
         of = max((int(row["fields"]) for row in card.fields.validation.values()), default=0)
-        counts = f"counted in {of} held-out fields: {tell_scores(card.fields.validation)}\n"
-    return (
-        f"validation: accuracy {found['accuracy']:.4f}, balanced {found['balanced_accuracy']:.4f} "
-        f"on {found['crops']} crops{threshold}\n{counts}"
-        f"{folder}: {sum(card.seconds.values()):.1f} s ({phases})"
-    )
+        scores = tell_scores(card.fields.validation)
+        lines.append(f"counted in {of} held-out fields: {scores}")
+    return [*lines, f"{folder}: {sum(card.seconds.values()):.1f} s ({phases})"]
 
 
 @command
@@ -313,7 +313,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_model(run.folder, learnt, card, kept)
     write_fold_models(run.folder, learnt, card, run.archive.metadata, model)
     crop_plan.checkpoint.clear()
-    print(format_summary(card, run.folder))
+    for line in format_summary(card, run.folder):
+        tell(line)
     return 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +29,11 @@ from conftest import (
 )
 
 from hematovision.archive.contents import Split
+from hematovision.archive.loading import load_archive
+from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier
+from hematovision.networks.detector import Detector
+from hematovision.training.checkpoint import Checkpoint
 
 FILES = {
     "hematovision.keras", "hematovision.tflite", "hematovision.json", "history.csv",
@@ -112,21 +117,94 @@ def test_multiclass_has_no_threshold(multiclass_run: SampleRun) -> None:
     assert Classifier.load(multiclass_run.model).predict(proba).tolist() == [3, 0]
 
 
-def train_tiny(data: Path, folder: Path, *args: object) -> Outcome:
-    """A training of one epoch each from ImageNet's weights, in this process."""
+@pytest.fixture(scope="module")
+def few(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny archive with three fields a split."""
+    arrays = load(tiny)
+    told = metadata(arrays)
+    for split in ("train", "val", "test"):
+        end = arrays[f"field_end_{split}"][:3]
+        boxes = arrays[f"field_index_{split}"] < 3
+        for key in ("index", "box", "label"):
+            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][boxes]
+        for key in ("lab", "complete"):
+            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][:3]
+        arrays[f"field_{split}"] = arrays[f"field_{split}"][:3]
+        arrays[f"field_file_{split}"] = arrays[f"field_file_{split}"][: end[-1]]
+        arrays[f"field_end_{split}"] = end
+        kept = np.isin(arrays[f"source_{split}"], arrays[f"field_{split}"])
+        for key in ("X", "y", "label", "source", "box", "lab"):
+            arrays[f"{key}_{split}"] = arrays[f"{key}_{split}"][kept]
+        digests = told["field_sha256"][split]
+        told["field_sha256"][split] = {n: digests[n] for n in arrays[f"field_{split}"].tolist()}
+    arrays["metadata"] = np.array(json.dumps(told))
+    path = tmp_path_factory.mktemp("few") / "few.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def train_few(data: Path, folder: Path, *args: object) -> Outcome:
+    """A training of two epochs each from ImageNet's weights, in this process, on one small window
+    of fields: of the three large ones each is compiled anew, and nothing here hangs on their size.
+    """
     import keras
 
     keras.utils.clear_session()
-    given = ("--data", data, "--output-dir", folder, "--weights", start_weights(), "--epochs", 1)
-    return run_once("train_model.py", *given, "--field-epochs", 1, *args)
+    given = ("--data", data, "--output-dir", folder, "--weights", start_weights(), "--epochs", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        for room in ("fit", "views"):
+            window = ((96, 128), (0.35, 0.75), 1.0)
+            patch.setattr(f"hematovision.training.fields.{room}.WINDOWS", (window,))
+        return run_once("train_model.py", *given, "--field-epochs", 2, *args)
+
+
+class FewRun(NamedTuple):
+    """A training on few fields."""
+
+    folder: Path  # its model
+    cut: Path  # what stood on the disk after the first epoch of either network
 
 
 @pytest.fixture(scope="module")
-def tiny_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    result = train_tiny(tiny, folder)
+def few_run(few: Path, tmp_path_factory: pytest.TempPathFactory) -> FewRun:
+    home = tmp_path_factory.mktemp("few-model")
+    trained = FewRun(home / "a\x1b[2J\nmodel", home / "cut")
+    trained.cut.mkdir()
+    save = Checkpoint.save
+
+    def save_and_keep(self: Checkpoint, phase: str, epoch: int, *args: Any, **extra: Any) -> None:
+        save(self, phase, epoch, *args, **extra)
+        if epoch == 1:
+            shutil.copy(trained.folder / f"unfinished_{phase}.npz", trained.cut)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_keep)
+        result = train_few(few, trained.folder)
     assert result.status == 0, result.err
-    return folder, result
+    assert r"a\x1b[2J\nmodel: " in result.out.splitlines()[-1]  # no name commands a terminal
+    assert not [line for line in (result.out + result.err).splitlines() if not line.isprintable()]
+    return trained
+
+
+def test_a_cut_training_ends_with_the_model_of_an_uncut_one(few_run: FewRun, few: Path) -> None:
+    """What stood on the disk after the first epoch of either network is gone on from."""
+    done = train_few(few, few_run.cut, "--resume")
+    assert done.status == 0, done.err
+    assert "crops: going on after epoch 1" in done.err
+    assert "fields: going on after epoch 1" in done.err
+    folders = (few_run.folder, few_run.cut)
+    assert not [path for folder in folders for path in folder.rglob("unfinished_*")]
+    crops = load_archive(few, ["val"]).splits["val"].X[:20]
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    answers = []
+    for folder in folders:
+        heat = Detector.load(folder, read_card(folder)).run(picture)
+        answers.append([*Classifier.load(folder).predict_proba(crops), *heat])
+    for first, second in zip(*answers, strict=True):
+        assert np.abs(first - second).max() < 1e-5
+    same = [read_model_card(folder) for folder in folders]
+    assert same[0]["validation"] == same[1]["validation"]
+    assert same[0]["fields"]["thresholds"] == same[1]["fields"]["thresholds"]
 
 
 def test_no_warning_where_no_held_out_field_was_trained_on(
@@ -137,12 +215,12 @@ def test_no_warning_where_no_held_out_field_was_trained_on(
 
 
 def test_training_again_without_the_test_split_gives_the_same_model(
-    tiny_run: tuple[Path, Outcome], tiny: Path, tmp_path: Path
+    few_run: FewRun, few: Path, tmp_path: Path
 ) -> None:
     """The same seed gives the same bytes, and the test split has no say in them."""
-    np.savez(tmp_path / "part.npz", **drop(load(tiny), "_test"))
-    assert train_tiny(tmp_path / "part.npz", tmp_path / "again").status == 0
-    first, again = tiny_run[0], tmp_path / "again"
+    np.savez(tmp_path / "part.npz", **drop(load(few), "_test"))
+    assert train_few(tmp_path / "part.npz", tmp_path / "again").status == 0
+    first, again = few_run.folder, tmp_path / "again"
     for name in ("hematovision", "hematovision_fields"):
         for file in (f"{name}.tflite", f"{name}.keras"):
             assert (first / file).read_bytes() == (again / file).read_bytes(), file
@@ -153,15 +231,15 @@ def test_training_again_without_the_test_split_gives_the_same_model(
 
 
 def test_an_export_that_disagrees_stops_the_training_and_leaves_the_old_model(
-    tiny_run: tuple[Path, Outcome], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few_run: FewRun, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(tiny_run[0], folder)
+    shutil.copytree(few_run.folder, folder)
     before = files_below(folder)
     monkeypatch.setattr(  # another seed's
         "hematovision.training.crops.course.convert", lambda model: before["hematovision.tflite"]
     )
-    result = train_tiny(tiny, folder, "--seed", 7)
+    result = train_few(few, folder, "--seed", 7, "--epochs", 1)
     assert result.status == 2
     assert result.out == ""
     assert result.err.splitlines()[-1].startswith("error: hematovision.tflite: ")
@@ -194,10 +272,10 @@ def test_a_network_that_fails_on_held_out_fields_is_kept_only_where_it_was_asked
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_training_from_nothing(epochs: int, tiny: Path, tmp_path: Path, run: Run) -> None:
+def test_training_from_nothing(epochs: int, few: Path, tmp_path: Path, run: Run) -> None:
     """And with no fine-tuning at all."""
     args = ("--weights", "none", "--epochs", epochs, "--field-epochs", 0)
-    result = run("train_model.py", "--data", tiny, *args, "--output-dir", tmp_path)
+    result = run("train_model.py", "--data", few, *args, "--output-dir", tmp_path)
     assert result.status == 0, result.err
     card = read_model_card(tmp_path)
     assert "none" in card["weights"]

@@ -83,4 +83,4 @@ class AnswerPrinter:
                 self._tell(line)
 
     def _tell(self, line: str) -> None:
-        tell(printable(line), not self._kept)
+        tell(line, not self._kept)

@@ -16,7 +16,6 @@ import numpy as np
 from hematovision.answering.given import read_given
 from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier, SegmentAnswer
-from hematovision.program.surroundings import printable
 
 
 class NamedSegment(NamedTuple):
@@ -79,5 +78,4 @@ def format_line(segment: NamedSegment) -> str:
     """One answer for a person to read."""
     answer = segment.answer
     doubt = ", uncertain: unlike any cell the model has learnt" if answer.uncertain else ""
-    name = printable(segment.path)
-    return f"{name}: {answer.label} (probability {answer.probability:.3f}{doubt})"
+    return f"{segment.path}: {answer.label} (probability {answer.probability:.3f}{doubt})"

@@ -1,7 +1,7 @@
 """What an archive must be: checked at load, never trusted; whatever isn't so raises ValueError.
 
-`check_members` comes before any array is read, so that no header's promise is paid in memory; the
-others look at keys, types, shapes, ranges and agreement.
+`check_members` comes before any array is read, so that no header's promise is paid in memory, and
+`read_arrays` after it; the others look at keys, types, shapes, ranges and agreement.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import numpy as np
 
 from hematovision.archive.arrays import StoredArray, read_header
 from hematovision.archive.metadata import Metadata
+from hematovision.program.console import first_line
 
 # What unpacks to more bytes than so many times its own isn't ours: drawn cells reach a tenth of it.
 MOST_RATIO = 100
-# What reading a broken .npz raises: NumPy, zipfile and zlib each in their own ways.
+# What reading a broken .npz or network raises: NumPy, zipfile, zlib each in their own ways.
 BROKEN = (
-    OSError, ValueError, TypeError, EOFError, AttributeError, IndexError, MemoryError, SyntaxError,
+    OSError, ValueError, TypeError, EOFError, AttributeError, LookupError, MemoryError, SyntaxError,
     ArithmeticError, RuntimeError, tokenize.TokenError, struct.error, zipfile.BadZipFile,
     zlib.error, lzma.LZMAError,
 )  # fmt: skip
@@ -46,6 +47,18 @@ def check_members(archive: BinaryIO) -> None:
                 count = int(np.prod(shape, dtype=object)) if shape else 1
                 if kind.hasobject or array.tell() + count * kind.itemsize != member.file_size:
                     raise ValueError(f"{member.filename} isn't as long as it says")
+
+
+def read_arrays(archive: BinaryIO, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a small archive, such as lies beside a model: all, or the `wanted` ones.
+    ValueError where it is broken or lacks one."""
+    try:
+        check_members(archive)
+        archive.seek(0)
+        with np.load(archive, allow_pickle=False) as file:
+            return {name: file[name] for name in wanted or file}
+    except BROKEN as error:
+        raise ValueError(f"not a readable archive ({first_line(error)})") from None
 
 
 def check_names(classes: Any) -> None:

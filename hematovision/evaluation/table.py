@@ -14,7 +14,7 @@ def show(number: float | None) -> str:
     return "-" if number is None else f"{number:.4f}"
 
 
-def format_table(metrics: dict[str, Any]) -> str:
+def format_table(metrics: dict[str, Any]) -> list[str]:
     """Metric, value and interval, a line each; with a second model, its value and the change."""
     other = metrics["comparison"]
 
@@ -41,8 +41,7 @@ def format_table(metrics: dict[str, Any]) -> str:
             f"{found['crops']} crops, {100 * found['untyped_share']:.1f} % left without a type"
         )
     lines += format_fields(metrics)
-    lines.append("brier, ece: how far probabilities are from what happens, 0 at best; else 1")
-    return "\n".join(lines)
+    return [*lines, "brier, ece: how far probabilities are from what happens, 0 at best; else 1"]
 
 
 def format_fields(metrics: dict[str, Any]) -> list[str]:

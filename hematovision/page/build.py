@@ -41,7 +41,7 @@ from hematovision.networks import (
 from hematovision.networks.card import NAME, Card, FieldCard, choose_model, read_card
 from hematovision.pictures import frame, images, light
 from hematovision.program import tables
-from hematovision.program.console import UserError, command, say
+from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.files import HERE, write_text
 from hematovision.program.options import option, parse_options
 from hematovision.program.records import write_record
@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_text(options.output, page)
     if notice:
         say(notice)
-    print(f"{options.output}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser")
+    tell(f"{options.output}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser")
     return 0
 
 

@@ -14,10 +14,9 @@ from hematovision.cells.cells import Segment
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.pictures.images import read_image
-from hematovision.program.console import UserError
+from hematovision.program.console import UserError, tell
 from hematovision.program.figures import BLUE, ORANGE
 from hematovision.program.files import write_text
-from hematovision.program.surroundings import printable
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 MOST_DRAWN = 12  # fields of each reason
@@ -41,8 +40,8 @@ def write_check_page(path: Path, fields: Sequence[Field], findings: Findings) ->
     )  # fmt: skip
     write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
     for line in findings.lines():
-        print(printable(line))
-    print(f"{len(fields)} fields, {boxes} boxes, {findings.to_mend} thing(s) to mend: {path}")
+        tell(line)
+    tell(f"{len(fields)} fields, {boxes} boxes, {findings.to_mend} thing(s) to mend: {path}")
     return 1 if findings.to_mend else 0
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from hematovision.archive.metadata import SPLITS, Metadata, Task
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import KINDS, Findings
-from hematovision.program.surroundings import printable
 
 
 class Whole(NamedTuple):
@@ -89,7 +88,9 @@ def describe(
     )
 
 
-def summarise(metadata: Metadata, findings: Findings, files: Sequence[Path], seconds: float) -> str:
+def summarise(
+    metadata: Metadata, findings: Findings, files: Sequence[Path], seconds: float
+) -> list[str]:
     """The closing lines on the terminal: what was read, what left out and why, what came of it."""
     counts = metadata.counts
     classes = list(counts["train"])
@@ -99,7 +100,7 @@ def summarise(metadata: Metadata, findings: Findings, files: Sequence[Path], sec
         + ", ".join(f"{n} {label}" for label, n in metadata.boxes.items())
         + f" boxes ({metadata.split} split, {metadata.task})"
     ]
-    lines += [f"  {printable(line)}" for line in findings.lines(*KINDS)]
+    lines += [f"  {line}" for line in findings.lines(*KINDS)]
     lines.append("".ljust(width) + "".join(s.rjust(8) for s in SPLITS))
     for name in ("fields", *classes):
         row = [metadata.fields[s] if name == "fields" else counts[s][name] for s in SPLITS]
@@ -112,5 +113,4 @@ def summarise(metadata: Metadata, findings: Findings, files: Sequence[Path], sec
         )
     size = sum(path.stat().st_size for path in files) / 1e6
     several = f" to {files[-1].name}" if len(files) > 1 else ""
-    lines.append(f"{printable(files[0])}{several}: {size:.1f} MB, {seconds:.1f} s")
-    return "\n".join(lines)
+    return [*lines, f"{files[0]}{several}: {size:.1f} MB, {seconds:.1f} s"]

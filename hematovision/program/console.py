@@ -88,13 +88,13 @@ def drop_stdout() -> None:
 
 
 def tell(result: str, wanted: bool = True) -> None:
-    """Print a result at once, so that it can be read while the next is worked on.
+    """Print a result, one line, at once, so that it can be read while the next is worked on.
 
     Where its reader has left (`| head`) that is the end, unless results go elsewhere too and
     printing them isn't all that is `wanted`.
     """
     try:
-        print(result, flush=True)
+        print(printable(result), flush=True)
     except BrokenPipeError:
         if wanted:
             raise

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hematovision.archive.schema import BROKEN
+from hematovision.archive.schema import BROKEN, read_arrays
 from hematovision.program.console import UserError, can_go_on, first_line, say
 from hematovision.program.files import open_regular, written_whole
 from hematovision.program.journal import digest_run
 from hematovision.training.workers import find_workers
 
-UNREADABLE = (UserError, KeyError, *BROKEN)
+UNREADABLE = (UserError, *BROKEN)
 
 
 class Reached(NamedTuple):
@@ -36,9 +36,10 @@ class Reached(NamedTuple):
     extra: dict[str, np.ndarray]  # what the caller kept beside the variables
 
 
-def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays and their names, types and shapes."""
-    digest = hashlib.sha256()
+def digest_content(about: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of what a checkpoint says of itself, and of its arrays, their names, types and
+    shapes."""
+    digest = hashlib.sha256(f"{json.dumps(about)}\n".encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -58,8 +59,8 @@ def is_zip(path: Path) -> bool:
 def read_about(path: Path) -> dict[str, Any] | None:
     """What a checkpoint says of itself; None where `path` is none."""
     try:
-        with open_regular(path, "weights file") as file, np.load(file, allow_pickle=False) as kept:
-            about = json.loads(str(kept["about"]))
+        with open_regular(path, "weights file") as file:
+            about = json.loads(str(read_arrays(file, ["about"])["about"]))
         return about if len(about["run"]) == 64 else None
     except UNREADABLE:
         return None
@@ -68,12 +69,12 @@ def read_about(path: Path) -> dict[str, Any] | None:
 def read_kept(path: Path, run: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a checkpoint of a run says of itself, and its arrays; ValueError where it is of another
     run or has changed, or any of UNREADABLE."""
-    with open_regular(path, "weights file") as file, np.load(file, allow_pickle=False) as kept:
-        about = json.loads(str(kept["about"]))
-        if about["run"] != run:
-            raise ValueError("of another archive or other options")
-        arrays = {name: kept[name] for name in kept if name != "about"}
-    if about["content"] != digest_arrays(arrays):
+    with open_regular(path, "weights file") as file:
+        arrays = read_arrays(file)
+    about = json.loads(str(arrays.pop("about")))
+    if about["run"] != run:
+        raise ValueError("of another archive or other options")
+    if about.pop("content") != digest_content(about, arrays):
         raise ValueError("it isn't as it was written")
     if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
         raise ValueError("some of its weights are no numbers")
@@ -109,7 +110,7 @@ class Checkpoint:
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(() if index else variables)}
         arrays |= {f"extra_{name}": array for name, array in extra.items()}
         about = {"run": self._run, "epoch": epoch, "history": list(history)}
-        about["content"] = digest_arrays(arrays)
+        about["content"] = digest_content(about, arrays)
         path = self._path(phase, index)
         if os.path.lexists(path) and not is_zip(path):
             raise UserError(f"{path}: is no checkpoint of ours; move it, or name another folder")

@@ -9,8 +9,6 @@ there, and a layer's name tells which of ours it is.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +19,7 @@ import numpy as np
 
 from hematovision.archive.contents import Archive
 from hematovision.archive.metadata import Metadata
+from hematovision.archive.schema import BROKEN
 from hematovision.cells.taxonomy import lineage, list_members
 from hematovision.networks.card import NAME, PRETRAINED, Card, FieldCard, read_card
 from hematovision.networks.classifier import Classifier
@@ -38,11 +37,6 @@ if TYPE_CHECKING:
     import keras
 
 Weights = dict[str, tuple[np.ndarray, ...]]  # kernel and bias by the name of their layer
-# Of a damaged network, or a damaged file beside it.
-DAMAGED = (
-    ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 class KnownModel(NamedTuple):
@@ -141,7 +135,7 @@ def load_model(folder: Path) -> KnownModel:
         rehearsal = read_rehearsal(folder)
         if crops["leaves"][0].shape[1] != len(leaves):
             raise ValueError("its card names other leaves than its network has")
-    except DAMAGED as error:
+    except BROKEN as error:
         raise UserError(
             f"{folder}: can't be gone on from ({first_line(error)}); train it anew with this "
             "version, or start from other --weights"
@@ -224,7 +218,7 @@ def fill(layers: Sequence[keras.Layer], weights: Weights, name: str) -> None:
         for layer in layers:
             if layer.weights:
                 layer.set_weights(weights[layer.name])
-    except DAMAGED as error:
+    except BROKEN as error:
         raise UserError(
             f"{name}: its network isn't built as ours ({first_line(error)}); start from other "
             "--weights"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from conftest import EXAMPLES, PRETRAINED
 
 from hematovision.answering.segments import SegmentNamer, format_json, format_line
+from hematovision.program.console import tell
 
 CELL, FIELD = EXAMPLES / "red_cell.png", EXAMPLES / "field.jpg"
 
@@ -25,6 +27,8 @@ def test_line_and_json_say_the_same_and_pictures_are_kept_where_wanted() -> None
     assert namer.count_large(field.picture) > 10
 
 
-def test_names_are_one_line() -> None:
+def test_names_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     segment = SegmentNamer(PRETRAINED, []).name(CELL)._replace(path=Path("a\n\x1b[31m.png"))
-    assert format_line(segment).isprintable()
+    tell(format_line(segment))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isprintable() and "[31m" in line

@@ -18,7 +18,7 @@ def make_metrics(**more: Any) -> dict[str, Any]:
 def test_a_line_for_each_figure_and_each_label() -> None:
     row = {"ap50": 0.9, "ap50_95": None, "counted": 28, "annotated": 4, "fields": 6,
            "counting_accuracy": None, "boxed_completely": True, "found": False}  # fmt: skip
-    lines = format_table(make_metrics(whole_fields={"labels": {"WBC": row}})).splitlines()
+    lines = format_table(make_metrics(whole_fields={"labels": {"WBC": row}}))
     told = {line.split()[0]: line.split()[1:] for line in lines}
     assert told["accuracy"] == ["0.5000", "0.4000", "to", "0.6000"]
     assert told["roc_auc"][0] == "-" and told["ece"][1:] == ["too", "few", "examples"]

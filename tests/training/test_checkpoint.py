@@ -1,21 +1,16 @@
-"""A cut training goes on from its last whole epoch, and ends with the model of an uncut one."""
+"""What training has reached is kept whole, found again, and never taken of another run."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run, load, metadata, read_model_card, start_weights
+from conftest import load
 
-from hematovision.archive.loading import load_archive
-from hematovision.networks.card import read_card
-from hematovision.networks.classifier import Classifier
-from hematovision.networks.detector import Detector
 from hematovision.program.console import UserError
 from hematovision.training.checkpoint import Checkpoint
 from hematovision.training.fields.fields import TrainingField, pack_found, unpack_found
@@ -94,7 +89,7 @@ def test_nothing_is_taken_of_another_run(
     )
 
 
-@pytest.mark.parametrize("how", ["infinite", "changed", "a pipe"])
+@pytest.mark.parametrize("how", ["infinite", "changed", "another epoch", "a pipe"])
 def test_what_is_no_number_or_was_changed_is_not_gone_on_from(
     how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +98,10 @@ def test_what_is_no_number_or_was_changed_is_not_gone_on_from(
     path = tmp_path / "unfinished_crops.npz"
     if how == "changed":
         np.savez(path, **load(path) | {"variable_0": np.array([1.0, 3.0])})
+    elif how == "another epoch":
+        kept = load(path)
+        about = json.loads(str(kept["about"])) | {"epoch": "two"}
+        np.savez(path, **kept | {"about": np.array(json.dumps(about))})
     elif how == "a pipe":
         if not hasattr(os, "mkfifo"):
             pytest.skip("no named pipes here")
@@ -139,66 +138,3 @@ def test_cells_found_on_the_way_come_back() -> None:
     for back, was in zip(unpack_found(fresh, pack_found(fields)), fields, strict=True):
         assert (back.box[2:] == was.box[2:]).all() and (back.label == was.label).all()
         assert len(back.dismissed) == len(was.dismissed)
-
-
-@pytest.fixture(scope="module")
-def few_fields(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny archive with three fields a split."""
-    arrays = load(tiny)
-    told = metadata(arrays)
-    for split in ("train", "val", "test"):
-        end = arrays[f"field_end_{split}"][:3]
-        boxes = arrays[f"field_index_{split}"] < 3
-        for key in ("index", "box", "label"):
-            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][boxes]
-        for key in ("lab", "complete"):
-            arrays[f"field_{key}_{split}"] = arrays[f"field_{key}_{split}"][:3]
-        arrays[f"field_{split}"] = arrays[f"field_{split}"][:3]
-        arrays[f"field_file_{split}"] = arrays[f"field_file_{split}"][: end[-1]]
-        arrays[f"field_end_{split}"] = end
-        kept = np.isin(arrays[f"source_{split}"], arrays[f"field_{split}"])
-        for key in ("X", "y", "label", "source", "box", "lab"):
-            arrays[f"{key}_{split}"] = arrays[f"{key}_{split}"][kept]
-        digests = told["field_sha256"][split]
-        told["field_sha256"][split] = {n: digests[n] for n in arrays[f"field_{split}"].tolist()}
-    arrays["metadata"] = np.array(json.dumps(told))
-    path = tmp_path_factory.mktemp("few") / "few.npz"
-    np.savez(path, **arrays)
-    return path
-
-
-def test_a_cut_training_ends_with_the_model_of_an_uncut_one(
-    few_fields: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What stood on the disk after the first epoch of either network is gone on from."""
-    options = ("--data", few_fields, "--weights", start_weights(), "--epochs", 2)
-    options += ("--field-epochs", 2, "--output-dir")
-    (tmp_path / "cut").mkdir()
-    save = Checkpoint.save
-
-    def save_and_keep(self: Checkpoint, phase: str, epoch: int, *args: Any, **extra: Any) -> None:
-        save(self, phase, epoch, *args, **extra)
-        if epoch == 1:
-            name = f"unfinished_{phase}.npz"
-            shutil.copy(tmp_path / "whole" / name, tmp_path / "cut" / name)
-
-    monkeypatch.setattr(Checkpoint, "save", save_and_keep)
-    whole = run("train_model.py", *options, tmp_path / "whole")
-    assert whole.status == 0, whole.err
-    monkeypatch.setattr(Checkpoint, "save", save)
-    done = run("train_model.py", *options, tmp_path / "cut", "--resume")
-    assert done.status == 0, done.err
-    assert "crops: going on after epoch 1" in done.err
-    assert "fields: going on after epoch 1" in done.err
-    assert not list(tmp_path.rglob("unfinished_*"))
-    crops = load_archive(few_fields, ["val"]).splits["val"].X[:20]
-    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
-    answers = []
-    for folder in (tmp_path / "whole", tmp_path / "cut"):
-        heat = Detector.load(folder, read_card(folder)).run(picture)
-        answers.append([*Classifier.load(folder).predict_proba(crops), *heat])
-    for first, second in zip(*answers, strict=True):
-        assert np.abs(first - second).max() < 1e-5
-    same = [read_model_card(tmp_path / name) for name in ("whole", "cut")]
-    assert same[0]["validation"] == same[1]["validation"]
-    assert same[0]["fields"]["thresholds"] == same[1]["fields"]["thresholds"]

@@ -11,13 +11,14 @@ Not pictures are kept but what the frozen blocks of the network see of them, 5 K
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hematovision.archive.schema import check_members
+from hematovision.archive.schema import read_arrays
 from hematovision.cells.taxonomy import list_members
 from hematovision.networks.card import NAME
 from hematovision.program.files import read_file, written_whole
@@ -77,15 +78,13 @@ def write_rehearsal(folder: Path, kept: Rehearsal | None) -> None:
 
 
 def read_rehearsal(folder: Path) -> Rehearsal | None:
-    """What is kept beside a model; None where nothing is. ValueError where it is damaged, besides
-    what NumPy raises then."""
-    if not (folder / FILE).is_file():
+    """What is kept beside a model; None where nothing is. ValueError where it is damaged."""
+    if not os.path.lexists(folder / FILE):
         return None
-    data = io.BytesIO(read_file(folder / FILE, "rehearsal"))
-    check_members(data)
-    data.seek(0)
-    with np.load(data, allow_pickle=False) as file:
-        maps, label = file["maps"], file["label"]
+    arrays = read_arrays(io.BytesIO(read_file(folder / FILE, "rehearsal")))
+    if arrays.keys() != set(Rehearsal._fields):
+        raise ValueError(f"{FILE} holds other arrays than maps and their labels")
+    maps, label = arrays["maps"], arrays["label"]
     if maps.ndim != 4 or maps.dtype != np.float16 or not 0 < len(maps) <= MOST_KEPT:
         raise ValueError(f"{FILE} holds no maps")
     if label.shape != (len(maps),) or label.dtype.kind != "U" or not np.isfinite(maps).all():

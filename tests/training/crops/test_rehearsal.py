@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from hematovision.training.crops.rehearsal import (
     read_rehearsal,
     write_rehearsal,
 )
-from hematovision.training.start import DAMAGED
 
 LEAVES = ["Background", "Platelets", "RBC", "WBC"]
 
@@ -88,19 +88,47 @@ def test_each_kind_is_shown_as_often_as_any_other() -> None:
     assert {len(column) for column in shown} == {34}
 
 
-@pytest.mark.parametrize("how", ["cut", "other shape", "no numbers", "labels missing", "text"])
-def test_a_damaged_file_is_no_rehearsal(how: str, tmp_path: Path) -> None:
+def write_odd(path: Path, how: str) -> None:
+    """A file of crops that is damaged, or is something else."""
     maps, label = np.zeros((4, 2, 2, 3), np.float16), np.array(["RBC"] * 4)
-    if how == "other shape":
-        maps = maps[0]
-    if how == "no numbers":
-        maps[0] = np.nan
-    if how == "labels missing":
-        label = label[:2]
-    write_rehearsal(tmp_path, Rehearsal(maps, label))
+    odd = {
+        "other shape": {"maps": maps[0], "label": label},
+        "no numbers": {"maps": np.full_like(maps, np.nan), "label": label},
+        "labels missing": {"maps": maps, "label": label[:2]},
+        "renamed": {"maps": maps, "labels": label},
+        "pickled": {"maps": maps, "label": label.astype(object)},
+        "one too many": {"maps": maps, "label": label, "more": label},
+        "a bomb": {"maps": np.zeros((1 << 13, 8, 8, 96), np.float16), "label": label},
+    }
+    np.savez_compressed(path, **odd.get(how, {"maps": maps, "label": label}))
+    data = path.read_bytes()
     if how == "cut":
-        (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-60])
-    if how == "text":
-        (tmp_path / FILE).write_text("no file of NumPy's")
-    with pytest.raises(DAMAGED):
+        path.write_bytes(data[:-60])
+    elif how == "text":
+        path.write_text("no file of NumPy's")
+    elif how in ("encrypted", "unknown compression"):
+        # In the local header and in the directory: flags before the kind of compression.
+        at = {b"PK\x03\x04": 6, b"PK\x01\x02": 8}
+        changed = bytearray(data)
+        for mark, flags in at.items():
+            start = data.index(mark) + flags
+            changed[start : start + 4] = b"\1\0\x08\0" if how == "encrypted" else b"\0\0\x60\0"
+        path.write_bytes(changed)
+    elif how == "header":
+        with zipfile.ZipFile(path) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+        members["maps.npy"] = members["maps.npy"].replace(b"{'descr'", b"{'descr(")
+        with zipfile.ZipFile(path, "w") as file:
+            for name, content in members.items():
+                file.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["cut", "text", "other shape", "no numbers", "labels missing", "renamed", "pickled",
+     "one too many", "a bomb", "encrypted", "unknown compression", "header"],
+)  # fmt: skip
+def test_a_damaged_file_is_no_rehearsal(how: str, tmp_path: Path) -> None:
+    write_odd(tmp_path / FILE, how)
+    with pytest.raises(ValueError, match=r"readable|holds|doesn't tell"):
         read_rehearsal(tmp_path)
