@@ -43,6 +43,15 @@ hypothesis.settings.register_profile("many", max_examples=3000)
 hypothesis.settings.load_profile("few")
 
 ROOT = Path(__file__).resolve().parents[1]
+# The files of tests that take longest, those first that train what others ask: begun last, one of
+# them would be waited for by a process that has nothing left to do.
+LONGEST = (
+    "test_train_model.py", "page/test_page_use.py", "page/test_page_answers.py",
+    "program/test_signals.py", "test_evaluate_model.py", "test_pipeline.py",
+    "page/test_page_safety.py", "page/test_page_camera.py", "training/test_workers.py",
+    "test_predict_field.py", "test_predict.py", "test_preprocess_data.py",
+    "training/test_start.py", "networks/test_classifier.py", "test_fuzz.py",
+)  # fmt: skip
 SAMPLE = ROOT / "data" / "sample"
 EXAMPLES = ROOT / "data" / "examples"
 BCCD = ROOT.parent / "shared" / "bccd"
@@ -52,6 +61,11 @@ CONTRACT_KEYS = {
     "mcc", "brier", "ece", "threshold", "confusion_matrix", "classes", "support", "ci95",
 }  # fmt: skip
 HEADLINE = CONTRACT_KEYS - {"threshold", "confusion_matrix", "classes", "support", "ci95"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {ROOT / "tests" / name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
@@ -234,6 +248,18 @@ class SampleRun(NamedTuple):
                 shutil.copytree(self.model, folder)
                 shutil.copy(PRETRAINED / f"{FIELDS_NAME}.tflite", folder)
                 card = read_model_card(folder) | {"fields": read_model_card(PRETRAINED)["fields"]}
+                (folder / "hematovision.json").write_text(json.dumps(card))
+        return folder
+
+    @property
+    def of_crops(self) -> Path:
+        """The model without its network for fields: what is asked of crops alone is soon told."""
+        folder = self.folder.with_name(f"{self.folder.name}_of_crops")
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                no_fields = shutil.ignore_patterns(f"{FIELDS_NAME}.*")
+                shutil.copytree(self.model, folder, ignore=no_fields)
+                card = {k: v for k, v in read_model_card(folder).items() if k != "fields"}
                 (folder / "hematovision.json").write_text(json.dumps(card))
         return folder
 

@@ -113,7 +113,7 @@ def test_predictions_hold_every_test_crop(report: Path, sample_run: SampleRun) -
 def test_without_its_history_the_page_says_so(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    model = shutil.copytree(sample_run.judged, tmp_path / "model")
+    model = shutil.copytree(sample_run.of_crops, tmp_path / "model")
     (model / "history.csv").unlink()
     args = ["--data", sample_run.archive, "--model", model, "--output-dir", tmp_path / "a"]
     assert run("evaluate_model.py", "--resamples", 50, *args).status == 0
@@ -146,7 +146,7 @@ def test_test_fields_that_were_trained_on_are_pointed_out(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
     model = tmp_path / "model"
-    shutil.copytree(sample_run.judged, model)
+    shutil.copytree(sample_run.of_crops, model)
     card = json.loads((model / "hematovision.json").read_text())
     digests = json.loads(str(load(sample_run.archive)["metadata"]))["field_sha256"]
     args = ("--data", sample_run.archive, "--model", model, "--resamples", 0)
@@ -178,7 +178,7 @@ def edit_archive(source: Path, target: Path, keep: np.ndarray | None = None, **c
 def test_a_model_that_saw_the_test_fields_is_said_to_flatter(
     sample_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    model = shutil.copytree(sample_run.judged, tmp_path / "model")
+    model = shutil.copytree(sample_run.of_crops, tmp_path / "model")
     card = json.loads((model / "hematovision.json").read_text())
     metadata = json.loads(str(load(sample_run.archive)["metadata"]))
     card["training_fields"] += metadata["field_sha256"]["test"].values()
@@ -212,7 +212,7 @@ def test_too_few_examples_are_said_to_be_too_few(
         "--data",
         data,
         "--model",
-        sample_run.judged,
+        sample_run.of_crops,
         "--output-dir",
         tmp_path,
     )
@@ -238,7 +238,7 @@ def test_one_field_has_figures_but_no_interval(
         "--data",
         data,
         "--model",
-        sample_run.judged,
+        sample_run.of_crops,
         "--output-dir",
         tmp_path,
     )
@@ -253,8 +253,9 @@ def test_one_field_has_figures_but_no_interval(
 def test_an_archive_of_other_classes_is_scored_in_those_that_both_know(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    for data, model in ((sample_run, multiclass_run), (multiclass_run, sample_run)):
-        args = ("--data", data.archive, "--model", model.model, "--output-dir", tmp_path)
+    models = (multiclass_run.model, sample_run.of_crops)
+    for data, model in zip((sample_run, multiclass_run), models, strict=True):
+        args = ("--data", data.archive, "--model", model, "--output-dir", tmp_path)
         result = run("evaluate_model.py", *args, "--resamples", 0)
         assert result.status == 0, result.err
         assert "share: Other, RBC" in result.err
@@ -275,7 +276,7 @@ def test_an_archive_of_another_size_is_cut_anew(
     np.savez(tmp_path / "small.npz", **arrays)
     figures = []
     for data in (tmp_path / "small.npz", sample_run.archive):
-        args = ("--data", data, "--model", sample_run.judged, "--output-dir", tmp_path / "out")
+        args = ("--data", data, "--model", sample_run.of_crops, "--output-dir", tmp_path / "out")
         result = run("evaluate_model.py", *args, "--resamples", 0)
         assert result.status == 0, result.err
         assert ("cut anew at 64" in result.err) == (data.name == "small.npz")
@@ -320,7 +321,7 @@ def test_a_report_folder_that_is_a_file_is_an_error_line(
 def test_a_second_model_of_another_task_is_compared_in_the_classes_of_both(
     sample_run: SampleRun, multiclass_run: SampleRun, tmp_path: Path, run: Run
 ) -> None:
-    models = ("--model", sample_run.judged, "--compare", multiclass_run.model)
+    models = ("--model", sample_run.of_crops, "--compare", multiclass_run.model)
     args = ("--data", sample_run.archive, *models, "--output-dir", tmp_path)
     result = run("evaluate_model.py", *args, "--resamples", 0)
     assert result.status == 0, result.err

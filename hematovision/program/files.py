@@ -18,6 +18,10 @@ from hematovision.program.signals import TEMPORARY
 HERE = Path(__file__).resolve().parents[2]  # the folder of the scripts, with data/
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
 LONGEST_STEM = 220  # bytes of 255, so that number and ending fit in too
+# What Windows opens in place of a file of that name, whatever its ending.
+DEVICES = {
+    "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}  # fmt: skip
 LITTER = {"thumbs.db", "desktop.ini"}
 DRAWN = "drawn by HematoVision"  # among what `survey` passes over
 # How large a file may be, in bytes: a larger one is none of the kind.
@@ -169,10 +173,12 @@ def stamp(path: Path) -> list[int]:
 
 def name_apart(paths: Iterable[Path], reserved: Iterable[str] = ()) -> Iterator[str]:
     """For each file a name, without its ending, that no other has, whatever the case, that isn't
-    `reserved` or hidden, and to which something may be added."""
+    `reserved`, hidden or a device's, and to which something may be added."""
     taken = {name.casefold() for name in reserved}
     for path in paths:
         stem = f"_{path.stem[1:]}" if path.stem.startswith(".") else path.stem
+        if stem.partition(".")[0].rstrip().casefold() in DEVICES:
+            stem = f"_{stem}"
         while len(os.fsencode(stem)) > LONGEST_STEM:
             stem = stem[:-1]
         name, number = stem, 1

@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminal closed"}
+WORDS = {
+    "SIGINT": "interrupted", "SIGBREAK": "interrupted",  # Windows' Ctrl-Break
+    "SIGTERM": "terminated", "SIGHUP": "terminal closed",
+}  # fmt: skip
 CAUGHT = {getattr(signal, name): word for name, word in WORDS.items() if hasattr(signal, name)}
 SCRIPTS = ("preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py")
 TEMPORARY: set[str] = set()  # files that are being written, to be taken away
@@ -57,6 +60,40 @@ def stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
+def send_again(number: int) -> None:
+    """Let the main thread meet a signal once more, if it is to be stopped still."""
+    if signal.getsignal(number) is not stop:
+        return
+    if hasattr(signal, "pthread_kill"):  # this wakes it where it waits, too
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def never_lost() -> Iterator[None]:
+    """Python drops what is raised while an object is torn down (`__del__`, a callback of C's): a
+    signal met there is sent again."""
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        stopped = dropped.exc_value and find_stopped(dropped.exc_value)
+        if stopped is None:
+            before(dropped)
+            return
+        for number in CAUGHT:
+            signal.signal(number, stop)
+        again = threading.Timer(0.02, send_again, [stopped.status - 128])
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Within it, a signal raises Stopped; a second one ends at once."""
@@ -70,7 +107,8 @@ def stoppable() -> Iterator[None]:
             before[number] = handler
             signal.signal(number, stop)
     try:
-        yield
+        with never_lost():
+            yield
     except Exception as error:
         # A library in C that was being imported makes an error of its own of a signal.
         if stopped := find_stopped(error):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from conftest import EXAMPLES, Run, files_below
@@ -14,6 +14,7 @@ from hematovision.program.files import (
     LIMITS,
     check_writable,
     describe_others,
+    name_apart,
     read_file,
     survey,
     write_text,
@@ -157,3 +158,12 @@ def test_a_file_that_another_program_holds_open_stays_as_it_was(
         temporary.write_text("ours")
     assert [p.name for p in tmp_path.iterdir()] == ["cells.csv"]
     assert path.read_text() == "theirs"
+
+
+def test_no_name_of_ours_is_one_of_windows_devices() -> None:
+    """By what Python knows of Windows: a drawing written to aux.png would be lost there."""
+    given = [Path(name) for name in ("AUX.png", "nul.tar.jpg", "Com7 .png", "aux.jpg", "cone.png")]
+    assert PureWindowsPath(given[0]).is_reserved()
+    named = [*name_apart(given)]
+    assert named == ["_AUX", "_nul.tar", "_Com7 ", "_aux_2", "cone"]
+    assert not [name for name in named if PureWindowsPath(f"{name}_cells.png").is_reserved()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 
@@ -52,3 +53,11 @@ def test_a_list_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
         pytest.skip("no links here")
     with pytest.raises(UserError, match="is a link"):
         Left(tmp_path)
+
+
+def test_a_list_written_on_windows_is_one_everywhere(tmp_path: Path) -> None:
+    """With paths as Windows has them, of which nothing is opened: names stand with slashes."""
+    left, home = Left(tmp_path), PureWindowsPath(r"D:\smears\out")
+    told: Any = home / "Annotations" / "a.xml"
+    left._folder = home
+    assert left._name(told) == "Annotations/a.xml"

@@ -47,6 +47,27 @@ def test_another_run_is_refused_at_once_until_the_first_is_killed(tmp_path: Path
     assert not list(path.parent.iterdir())
 
 
+def test_a_lock_that_can_not_be_deleted_while_it_is_open_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: mocked, since nothing else here refuses to delete what is open."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(".lock"):
+            raise PermissionError(13, "is used by another process", str(path))
+        unlink(path, missing_ok)
+
+    path = tmp_path / "new" / "cells.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        hold(path)
+        release()
+    other = start(path)
+    other.kill()
+    other.wait()
+
+
 def test_folders_made_for_a_lock_go_with_it_if_nothing_was_written(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     hold(tmp_path / "there" / "cells.csv")

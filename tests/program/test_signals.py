@@ -153,6 +153,30 @@ def test_a_reader_that_leaves_early_leaves_the_tables_whole(tmp_path: Path) -> N
     assert (tmp_path / "out" / "summary.csv").is_file()
 
 
+class TornDown:
+    """Something whose end takes a while."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_met_while_something_is_torn_down_is_not_lost(
+    times: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is raised in a destructor Python drops, with a traceback on the screen."""
+    before, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    with pytest.raises(Stopped) as caught, stoppable():
+        for _ in range(times):
+            TornDown()
+        for _ in range(500):
+            time.sleep(0.01)
+    assert caught.value.status == 143
+    assert (signal.getsignal(signal.SIGTERM), sys.unraisablehook) == (before, hook)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_signal_that_a_library_makes_an_error_of_is_a_signal_still() -> None:
     """As an extension in C does, while it is imported."""
     with pytest.raises(Stopped) as caught, stoppable():

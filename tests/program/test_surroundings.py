@@ -43,10 +43,11 @@ def test_names_become_one_line_that_no_terminal_obeys() -> None:
     "terminal",
     [
         {"PYTHONIOENCODING": "cp1252"},
+        {"PYTHONIOENCODING": "cp437"},
         {"PYTHONIOENCODING": "ascii"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
-    ids=["cp1252", "ascii", "C"],
+    ids=["cp1252", "cp437", "ascii", "C"],
 )
 def test_any_name_goes_through_any_terminal(tmp_path: Path, terminal: dict[str, str]) -> None:
     names = ["血细胞 1.png", "two\nlines.png", "\u202egnp.png", os.fsdecode(b"Pr\xe4parat.png")]
