@@ -214,15 +214,21 @@ def write_all(
     """Write the archive, or those of its parts that are wanted: the files, and what they say of
     themselves together."""
     fields, findings = reading.fields, reading.findings
-    classes, home = None, [0] * len(fields)
+    classes, by_part = None, {0: fields}
     if shares:
-        home = deal_parts(fields, shares[0].count)
+        by_part = {share.number: [] for share in shares}
+        for field, part in zip(fields, deal_parts(fields, shares[0].count), strict=True):
+            if part in by_part:
+                by_part[part].append(field)
         named = count_classes(fields, whole.task, options.background)
         classes = check_classes(named, whole.task, options.split, findings)
     written = []
     for share in shares or (None,):
-        mine = [f for f, k in zip(fields, home, strict=True) if k == (share.number if share else 0)]
-        written.append(write_part(share, output, mine, classes, whole, options, findings))
+        mine = by_part[share.number if share else 0]
+        path, metadata, here = write_part(share, output, mine, classes, whole, options, findings)
+        # What is told of all parts together names no field, so none of them is held for it.
+        metadata = replace(metadata, field_sha256={}, field_look={})
+        written.append((path, metadata, here))
     files, descriptions, left_out = zip(*written, strict=True)
     for here in left_out:
         findings.merge(here)

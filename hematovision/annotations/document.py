@@ -8,6 +8,7 @@ xml package).
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
@@ -85,7 +86,12 @@ def load_lines(path: Path) -> list[str]:
 
 def local(item: ET.Element) -> str:
     """An element's name without its namespace, in small letters."""
-    return item.tag.rpartition("}")[2].casefold() if isinstance(item.tag, str) else ""
+    return strip_namespace(item.tag) if isinstance(item.tag, str) else ""
+
+
+@functools.lru_cache(1024)  # asked of each element
+def strip_namespace(tag: str) -> str:
+    return tag.rpartition("}")[2].casefold()
 
 
 def child(item: ET.Element | None, *names: str) -> ET.Element | None:

@@ -6,6 +6,7 @@ the spelling that is most frequent. The table is data; what is a kind of what sa
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -131,6 +132,7 @@ def clean_label(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
 
 
+@functools.lru_cache(4096)
 def find_name(label: str) -> str | None:
     """The one name of a kind of cell that the table knows, else None."""
     key = letters_of(label)
@@ -139,6 +141,7 @@ def find_name(label: str) -> str | None:
     return next((KNOWN[k] for k in (key, *bare) if k in KNOWN), None)
 
 
+@functools.lru_cache(4096)  # asked of each box
 def is_rbc(label: str) -> bool:
     """Whether a label says red cell, of whatever kind."""
     return is_a(find_name(label) or label, "RBC")

@@ -1,20 +1,22 @@
 """A field: one annotated picture as preprocessing keeps it, without the picture itself.
 
-Of a million fields the image files don't fit into memory, what is known of them does: so a file is
-read where its pixels are wanted, and what was found free of cells is kept as bits.
+Of a million fields neither the image files nor their boxes fit into memory: so a file is read where
+its pixels are wanted, and boxes and what was found free of cells lie in the dataset's store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from hematovision.cells.cells import Segment
+from hematovision.datasets.store import Kept, Store
 from hematovision.pictures.orientation import settle_frame
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
@@ -23,7 +25,7 @@ from hematovision.program.files import read_file
 class Mask(NamedTuple):
     """Yes or no for each place of a picture, (h, w), as deflated bits."""
 
-    bits: bytes
+    bits: bytes | Kept[bytes]
     shape: tuple[int, int]
 
     @classmethod
@@ -35,12 +37,16 @@ class Mask(NamedTuple):
     def unpack(self) -> np.ndarray:
         """The array (h, w) bool that was packed."""
         count = self.shape[0] * self.shape[1]
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        bits = np.frombuffer(zlib.decompress(self.read()), np.uint8)
         places = np.unpackbits(bits, count=count)
         return places.view(bool).reshape(self.shape)
 
+    def read(self) -> bytes:
+        """The bits, wherever they are."""
+        return self.bits.load() if isinstance(self.bits, Kept) else self.bits
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One microscope image, its annotated segments, and where it shows no cell.
 
@@ -50,7 +56,7 @@ class Field:
     """
 
     path: Path
-    segments: list[Segment]
+    segments: Sequence[Segment]
     free: Mask  # (height / 4, width / 4): certainly no cell here
     name: str = ""  # the file's name; with its folders where two have the same
     lab: str = ""  # its laboratory: the dataset's name
@@ -71,6 +77,11 @@ class Field:
     def is_in(self, split: str) -> bool:
         """Whether it is in a split: one of few fields is in all of them."""
         return self.split == split or (bool(self.split) and self.fold is not None)
+
+    def keep(self, store: Store) -> Field:
+        """The same field, its boxes and its mask in a store."""
+        free = Mask(store.keep(self.free.read()), self.free.shape)
+        return replace(self, segments=store.keep_list(self.segments), free=free)
 
     def read(self) -> bytes:
         """The image file, as it goes into the archive; UserError where it is another by now."""

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from array import array
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
-from hematovision.cells.cells import Segment, sides
+from hematovision.cells.cells import Segment
 from hematovision.cells.labels import is_rbc
 from hematovision.pictures.frame import QUARTER, find_frame
 
 
-def measure_red_side(boxes: Sequence[tuple[str, list[float]]]) -> float:
+def measure_red_side(boxes: Iterable[tuple[str, Sequence[float]]]) -> float:
     """Side of a typical red cell in pixels; where none is annotated, of a large box."""
-    corners = np.array([c for _, c in boxes], float).reshape(-1, 4)
-    red = np.array([is_rbc(label) for label, _ in boxes], bool)
-    usable = np.isfinite(corners).all(axis=1)
-    corners[~usable] = 0
-    side = sides(corners)
-    if (red & usable).any():
-        return float(np.median(side[red & usable]))
-    return float(np.percentile(side[usable], 90)) if usable.any() else 0.0
+    red, other = array("d"), array("d")
+    for label, (x0, y0, x1, y1) in boxes:
+        side = math.sqrt(max(x1 - x0, 0) * max(y1 - y0, 0))
+        if math.isfinite(side):
+            (red if is_rbc(label) else other).append(side)
+    if red:
+        return float(np.median(red))
+    return float(np.percentile(other, 90)) if other else 0.0
 
 
 def find_free_area(image: np.ndarray, segments: Sequence[Segment], cell_px: float) -> np.ndarray:

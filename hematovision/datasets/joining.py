@@ -29,7 +29,7 @@ def join(
                 lab[datasets[i].lab] = lab[datasets[j].lab]
                 break
     fields = [
-        replace(field, lab=lab[field.lab])
+        field if lab[field.lab] == field.lab else replace(field, lab=lab[field.lab])
         for fields in merge_copies(datasets, by_dataset, order)
         for field in fields
     ]

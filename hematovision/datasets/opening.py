@@ -12,6 +12,7 @@ from hematovision.cells.labels import clean_label, tell_counts, tell_merges, uni
 from hematovision.datasets.dataset import Dataset, Noted
 from hematovision.datasets.findings import Example
 from hematovision.datasets.pairing.pairs import open_dataset
+from hematovision.datasets.store import Store
 from hematovision.program.console import UserError, say
 from hematovision.program.files import HERE
 
@@ -74,20 +75,23 @@ def unify(datasets: Sequence[Dataset], renames: Mapping[str, str]) -> list[Datas
                 )
     renamed = []
     for dataset in datasets:
-        notes = [rename_boxes(note, unified) for note in dataset.notes]
+        notes = dataset.notes
+        if any(unified[label] != label for label in dataset.count_labels()):
+            notes = [rename_boxes(note, unified, dataset.store) for note in notes]
         # A picture of one cell goes with its label.
-        notes = [note for note in notes if note.annotation.boxes or not note.whole]
+        notes = [note for note in notes if not note.whole or note.annotation.boxes]
         renamed.append(replace(dataset, notes=notes))
         if not notes:
             raise renamed[-1].refuse_empty()
     return renamed
 
 
-def rename_boxes(note: Noted, unified: Mapping[str, str | None]) -> Noted:
+def rename_boxes(note: Noted, unified: Mapping[str, str | None], store: Store) -> Noted:
     """What was annotated in a picture, by the names that hold in all datasets."""
+    annotation = note.annotation
     boxes = [
         Box(name, box.corners)
-        for box in note.annotation.boxes
+        for box in annotation.boxes
         if (name := unified[box.label]) is not None
     ]
-    return replace(note, annotation=replace(note.annotation, boxes=boxes))
+    return replace(note, noted=store.keep(replace(annotation, boxes=boxes)))

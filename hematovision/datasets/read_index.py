@@ -73,28 +73,26 @@ class ReadIndex:
         notes = dataset.notes
         lots = [notes[i : i + LOT] for i in range(0, len(notes), LOT)]
         first = int(self._start * len(lots))
-        found: list[list[tuple[Field | None, Findings]]] = [[] for _ in lots]
 
-        def read_all() -> Iterator[int]:
-            with ThreadPoolExecutor(workers) as pool:
-                for place in (*range(first, len(lots)), *range(first)):
-                    path = self._path(dataset, lots[place], cell_px)
-                    rows = self._load(path, dataset, lots[place])
-                    if rows is None:
-                        rows = []
-                        for row in run_ahead(pool, read_one, lots[place], 2 * workers):
-                            rows.append(row)
-                            yield 1
-                        self._save(path, json.dumps([pack(*row) for row in rows]).encode())
-                    else:
-                        yield from (1 for _ in rows)
-                    found[place] = rows
+        def read_lot(lot: list[Noted]) -> Iterator[tuple[Field | None, Findings]]:
+            path = self._path(dataset, lot, cell_px)
+            known = self._load(path, dataset, lot)
+            if known is not None:
+                yield from known
+                return
+            rows = []
+            for row in run_ahead(pool, read_one, lot, 2 * workers):
+                rows.append(pack(*row))
+                yield row
+            self._save(path, json.dumps(rows).encode())
 
-        for _ in progress(read_all(), len(notes), "reading fields"):
-            pass
-        for place, rows in enumerate(found):
-            found[place] = []  # what is read of a picture isn't held twice
-            yield from rows
+        # What is read before its turn comes is written, not held, and then taken from there.
+        ahead = (row for lot in lots[first:] for row in read_lot(lot)) if first else ()
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in progress(ahead, len(notes[first * LOT :]), "reading fields"):
+                pass
+            rest = (row for lot in lots for row in read_lot(lot))
+            yield from progress(rest, len(notes), "gathering fields" if first else "reading fields")
 
     def clear(self) -> None:
         """The archive stands: what led there can go."""
@@ -157,7 +155,7 @@ def pack(field: Field | None, found: Findings) -> dict[str, Any]:
     }
     if field is None:
         return row
-    bits = base64.b64encode(field.free.bits).decode()
+    bits = base64.b64encode(field.free.read()).decode()
     return row | {
         "segments": [[s.label, list(map(int, s.box))] for s in field.segments],
         "free": [bits, *field.free.shape],

@@ -27,21 +27,16 @@ def read_fields(dataset: Dataset, workers: int, index: ReadIndex | None = None) 
     With an `index` only those that it doesn't know. Raises UserError where no usable box remains.
     """
     findings = dataset.findings
-    cell_px = measure_red_side(
-        [
-            (box.label, list(box.corners))
-            for note in dataset.notes
-            if not note.annotation.normalised
-            for box in note.annotation.boxes
-        ]
-    )
+    annotations = (note.annotation for note in dataset.notes)
+    cell_px = measure_red_side(box for a in annotations if not a.normalised for box in a.boxes)
     fields = []
     for field, found in read_all(dataset, cell_px, workers, index):
         findings.merge(found)
         if field is not None:
-            fields.append(field)
+            fields.append(field.keep(dataset.store))
     if not any(field.segments for field in fields):
         raise dataset.refuse_empty()
+    dataset.forget()
     names = Counter(field.name for field in fields)
     return [
         replace(field, name=field.path.relative_to(dataset.root).as_posix())
@@ -70,28 +65,27 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
 
     `cell_px`: side of a typical red cell of the dataset in pixels.
     """
-    path = dataset.layout.path(note.picture)
-    example = Example(note.annotation.path.name, path)
+    path, annotation = dataset.layout.path(note.picture), note.annotation
+    example = Example(annotation.path.name, path)
     found = Findings(dataset.findings.keep)
     try:
         stored = data = read_file(path, "picture")
-        if note.annotation.size:
-            data = settle_frame(data, *note.annotation.size)
+        if annotation.size:
+            data = settle_frame(data, *annotation.size)
         image = read_image(path, data)
     except UserError as error:
         say(f"warning: {error}")
         found.add("left out", "unreadable image", Example(path.name))
         return None, found
     try:
-        placed = place_boxes(note.annotation, image, example, dataset.findings.keep)
+        placed = place_boxes(annotation, image, example, dataset.findings.keep)
     except UserError as error:
         say(f"warning: {error}")
         found.add("left out", "field of another size than its <size>", example)
         return None, found
-    note.annotation.boxes.clear()  # of a million fields they are held but once, as segments
     segments = placed.segments
     if placed.scaled:  # then the dataset's typical cell isn't this picture's
-        cell_px = measure_red_side([(s.label, list(s.box)) for s in segments])
+        cell_px = measure_red_side(segments)
     free = find_free_area(image, segments, cell_px)
     return Field(
         path,
@@ -100,7 +94,7 @@ def read_field(dataset: Dataset, note: Noted, cell_px: float) -> tuple[Field | N
         name=path.name,
         lab=dataset.lab,
         size=len(data),
-        frame=note.annotation.size,
+        frame=annotation.size,
         digest=digest_bytes(stored),
         look=look(image),
         unboxed=0.0 if note.whole else measure_unboxed(image, free, segments, cell_px),

@@ -58,7 +58,7 @@ def build_split(
             if hidden:
                 reason = "other cell's box that holds a red cell's centre"
                 findings.add("left out", reason, Example(field.name, field.path), hidden)
-        chosen.append((field, segments + patches[field.name]))
+        chosen.append((field, [*segments, *patches[field.name]]))
     flat = [(f, s) for f, segments in chosen for s in segments]
     arrays = {
         "X": Crops(chosen, whole.image_size),

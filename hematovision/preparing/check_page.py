@@ -45,7 +45,7 @@ def write_check_page(path: Path, fields: Sequence[Field], findings: Findings) ->
     return 1 if findings.to_mend else 0
 
 
-def draw(example: Example, segments: dict[Path, list[Segment]]) -> str:
+def draw(example: Example, segments: dict[Path, Sequence[Segment]]) -> str:
     """The example's picture with its boxes, those of the finding in another colour, as base64 of a
     JPEG; "" where there is none to show."""
     if example.picture is None:

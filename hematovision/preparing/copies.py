@@ -11,6 +11,7 @@ and are copies where their cells then coincide. Fields of fewer cells are left t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -68,37 +69,43 @@ class Shapes(NamedTuple):
 
 
 def find_copies(fields: Sequence[Field]) -> list[tuple[int, int]]:
-    """Pairs i < j of fields in which the same cells lie alike."""
-    lies = describe(fields)
+    """Pairs i < j of fields in which the same cells lie alike; of those that are the same file with
+    the same boxes, the first stands for all."""
+    places, lies = describe(fields)
     found = set()
-    for i, j, way in propose(gather_shapes(lies), lies):
+    for i, j, way in propose(gather_shapes(lies)):
         if (i, j) not in found and coincide(lies[i], lies[j], way):
             found.add((i, j))
-    return sorted(found)
+    return sorted((places[i], places[j]) for i, j in found)
 
 
-def describe(fields: Sequence[Field]) -> list[Lie]:
-    """How the cells of each field lie."""
+def describe(fields: Sequence[Field]) -> tuple[list[int], list[Lie]]:
+    """How the cells of fields of LEAST of them or more lie, and the fields' places."""
     number: dict[str, int] = {}
-    lies = []
-    for field in fields:
-        box = np.array([s.box for s in field.segments], float).reshape(-1, 4)
-        label = [number.setdefault(s.label, len(number)) for s in field.segments]
+    known: set[tuple[str, bytes]] = set()
+    places, lies = [], []
+    for place, field in enumerate(fields):
+        if len(field.segments) < LEAST:
+            continue
+        labels, boxes = zip(*field.segments, strict=True)
+        box = np.array(boxes, float)
+        label = np.array([number.setdefault(k, len(number)) for k in labels], int)
+        key = field.digest, hashlib.sha256(box.tobytes() + label.tobytes()).digest()
+        if field.digest and key in known:
+            continue
+        known.add(key)
         centre = (box[:, 0] + box[:, 2]) / 2 + 1j * (box[:, 1] + box[:, 3]) / 2
         height, width = field.free.shape
         size = complex(width, height) * QUARTER
         cut = touches(box, size.real, size.imag, QUARTER).any(axis=1)
-        lies.append(
-            Lie(centre, np.maximum(sides(box), 1), np.array(label, int), np.logical_not(cut), size)
-        )
-    return lies
+        places.append(place)
+        lies.append(Lie(centre, np.maximum(sides(box), 1), label, np.logical_not(cut), size))
+    return places, lies
 
 
 def gather_shapes(lies: Sequence[Lie]) -> Shapes:
-    """The shapes of all fields of LEAST cells or more."""
-    parts = [
-        part for i, lie in enumerate(lies) if len(lie.centre) >= LEAST for part in shapes_of(i, lie)
-    ]
+    """The shapes of all fields."""
+    parts = [part for i, lie in enumerate(lies) for part in shapes_of(i, lie)]
     none = np.zeros(0, int)
     if not parts:
         return Shapes(none, np.zeros((0, 4)), none, none + 0j, none + 0j, none, none > 0)
@@ -125,7 +132,7 @@ def shapes_of(place: int, lie: Lie) -> Iterator[Shapes]:
         )  # fmt: skip
 
 
-def propose(shapes: Shapes, lies: Sequence[Lie]) -> Iterator[tuple[int, int, Way]]:
+def propose(shapes: Shapes) -> Iterator[tuple[int, int, Way]]:
     """Pairs i < j of fields that share two shapes or more, and how the one would have to be laid
     over the other."""
     pairs = np.concatenate([np.zeros((0, 2), int), *map(list_alike, split_kinds(shapes))])

@@ -154,13 +154,15 @@ def group_twins(fields: Sequence[Field], findings: Findings) -> list[Field]:
             f"{len(sources)} sources, e.g. {fields[i].name} and {fields[j].name}: each source "
             "stays on one side of the split with its versions"
         )
-    pairs = versions + find_twins([f.look for f in fields]) + find_copies(fields)
-    digests: dict[str, int] = {}
+    firsts: dict[str, int] = {}  # of each file, so that the same one isn't compared once more
+    pairs = versions
     for i, field in enumerate(fields):
-        j = digests.setdefault(field.digest, i)
+        j = firsts.setdefault(field.digest, i)
         if j != i:
             pairs.append((j, i))
-    groups = link(len(fields), pairs)
+    places = list(firsts.values())
+    pairs += [(places[a], places[b]) for a, b in find_twins([fields[i].look for i in places])]
+    groups = link(len(fields), pairs + find_copies(fields))
     sizes = Counter(groups)
     of_several = {g: n for g, n in sizes.items() if n > 1}
     if of_several:

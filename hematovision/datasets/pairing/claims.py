@@ -17,6 +17,7 @@ from hematovision.datasets.findings import Example, Findings
 from hematovision.datasets.pairing.layout import Layout, bare_name, context, folder_split, split_of
 from hematovision.datasets.pairing.picture_index import PictureIndex
 from hematovision.datasets.pairing.yolo_names import YoloNames
+from hematovision.datasets.store import Kept, Store
 from hematovision.program.console import UserError, say
 
 NEAR = 20  # places in a sorted list
@@ -24,22 +25,19 @@ SAME = 2  # pixels by which the corners of one box may differ, written in two fo
 
 
 class Claim(NamedTuple):
-    """An annotation, and the picture that it is of; None where there is none of its name."""
+    """An annotation, in a store, and the picture that it is of; None where there is none of its
+    name."""
 
     picture: PurePosixPath | None
     file: PurePosixPath
-    annotation: Annotation
+    kept: Kept[Annotation]
+    split: str  # that the picture's folder, the annotation or its file names
+    verified: bool
     of_many: bool  # the file speaks of other pictures too
 
     def name(self) -> str:
         """What to look for where there is no picture."""
-        return self.annotation.picture if self.of_many else str(self.file)
-
-    def split(self) -> str:
-        """The split that the picture's folder, the annotation or its file names."""
-        by_file = split_of(bare_name(self.file.name)) if self.of_many else ""
-        own = folder_split(self.picture) if self.picture else ""
-        return own or split_of(self.annotation.split) or by_file
+        return self.kept.load().picture if self.of_many else str(self.file)
 
 
 class Strange(NamedTuple):
@@ -53,11 +51,14 @@ class Strange(NamedTuple):
 class Claims:
     """Reads the annotation files of a dataset; what is wrong with them goes to `findings`."""
 
-    def __init__(self, layout: Layout, index: PictureIndex, findings: Findings) -> None:
+    def __init__(
+        self, layout: Layout, index: PictureIndex, findings: Findings, store: Store
+    ) -> None:
         self.broken: set[PurePosixPath] = set()  # pictures whose annotation can't be read
         self.unreadable = False  # whether a file of any picture can't be read
         self.strange: list[Strange] = []
         self._layout, self._index, self._findings = layout, index, findings
+        self.store = store
         self._names = YoloNames(layout, findings)
 
     def read(self, relative: PurePosixPath) -> list[Claim]:
@@ -82,14 +83,16 @@ class Claims:
         picture = self._index.find(relative.name, where)
         if picture is not None:
             note = read_yolo(path, self._names.find(relative))
-            return [Claim(picture, relative, note, False)]
+            return [self._claim(picture, relative, note, False)]
         if is_yolo(load_lines(path)):
-            return [Claim(None, relative, Annotation(path, ""), False)]
-        claims = self._read_document(relative, where)
-        names = self._names.find(relative).of if claims else {}
-        return [claim._replace(annotation=rename(claim.annotation, names)) for claim in claims]
+            return [self._claim(None, relative, Annotation(path, ""), False)]
+        return self._read_document(relative, where, by_number=True)
 
-    def _read_document(self, relative: PurePosixPath, where: tuple[str, ...]) -> list[Claim]:
+    def _read_document(
+        self, relative: PurePosixPath, where: tuple[str, ...], by_number: bool = False
+    ) -> list[Claim]:
+        """What a file of any kind but YOLO's says; `by_number`: a text, whose classes may be
+        numbers."""
         opened = open_annotation(self._layout.path(relative))
         hint = split_of(bare_name(relative.name)) or folder_split(relative)
         if opened.kind is None:
@@ -101,13 +104,23 @@ class Claims:
             return []
         of_many = opened.kind.of_many
         claims = []
-        for note in opened.read():
+        notes = opened.read()
+        names = self._names.find(relative).of if by_number and notes else {}
+        for note in notes:
             picture = find_picture(self._index, relative, note, of_many, hint)
-            claims.append(Claim(picture, relative, note, of_many))
+            claims.append(self._claim(picture, relative, rename(note, names), of_many))
             for notice in note.notices:
                 example = Example(note.picture or str(relative), detail=str(relative))
                 self._findings.add("noticed", notice, example)
         return claims
+
+    def _claim(
+        self, picture: PurePosixPath | None, file: PurePosixPath, note: Annotation, of_many: bool
+    ) -> Claim:
+        by_file = split_of(bare_name(file.name)) if of_many else ""
+        own = folder_split(picture) if picture else ""
+        split = own or split_of(note.split) or by_file
+        return Claim(picture, file, self.store.keep(note), split, note.verified, of_many)
 
 
 def find_picture(
@@ -127,6 +140,8 @@ def find_picture(
 
 def rename(note: Annotation, names: dict[str, str]) -> Annotation:
     """An annotation by class numbers, with the classes' names where these are known."""
+    if not names:
+        return note
     boxes = [Box(names.get(box.label, box.label), box.corners) for box in note.boxes]
     return replace(note, boxes=boxes)
 
@@ -141,7 +156,7 @@ def settle(claims: Sequence[Claim], findings: Findings) -> Iterator[Claim]:
         if claim.picture is None:
             continue
         first = by_picture.setdefault(claim.picture, claim)
-        if first is not claim and not say_the_same(first.annotation, claim.annotation):
+        if first is not claim and not say_the_same(first.kept.load(), claim.kept.load()):
             example = Example(str(claim.file), detail=f"{claim.picture}: {first.file} counts")
             findings.add("left out", "annotation that contradicts another of its picture", example)
     yield from by_picture.values()

@@ -22,6 +22,7 @@ from hematovision.datasets.pairing.class_folders import read_class_folders
 from hematovision.datasets.pairing.layout import Layout, bare_name, normal, scan
 from hematovision.datasets.pairing.picture_index import PictureIndex
 from hematovision.datasets.pairing.split_lists import find_lists, read_lists
+from hematovision.datasets.store import Store
 from hematovision.program.console import UserError, say
 from hematovision.program.marks import is_drawn
 
@@ -35,11 +36,13 @@ def open_dataset(root: Path, lab: str, keep: int = 1, named: Collection[str] = (
     findings = Findings(keep, files=layout.kinds)
     index = PictureIndex(layout.pictures)
     lists = find_lists(layout)
-    notes = pair_up(layout, index, set(lists.values()), named, findings)
+    store = Store()
+    reader = Claims(layout, index, findings, store)
+    notes = pair_up(layout, reader, set(lists.values()), named, findings)
     notes = note_gone_through(layout, notes, findings)
     missing = tuple(f"{s}.txt" for s in SPLITS if s not in lists)
     listed = read_lists(layout, index) if notes else {}
-    dataset = Dataset(root, lab, layout, notes, listed, missing, findings)
+    dataset = Dataset(root, lab, layout, notes, listed, missing, findings, store=store)
     if not notes:
         raise dataset.refuse_empty()
     return dataset
@@ -47,20 +50,21 @@ def open_dataset(root: Path, lab: str, keep: int = 1, named: Collection[str] = (
 
 def pair_up(
     layout: Layout,
-    index: PictureIndex,
+    reader: Claims,
     lists: set[PurePosixPath],
     named: Collection[str],
     findings: Findings,
 ) -> list[Noted]:
     """Each picture with its annotation, sorted by name; what has no partner goes to `findings`."""
-    reader = Claims(layout, index, findings)
     ranked = sorted(
         (p for p in layout.annotations if p not in lists),
         key=lambda p: SUFFIXES.index(p.suffix.lower()),
     )
     claims = [claim for relative in ranked for claim in reader.read(relative)]
     paired = {
-        claim.picture: Noted(claim.picture, claim.annotation, claim.split())
+        claim.picture: Noted(
+            claim.picture, claim.kept, claim.split, gone_through=ALL if claim.verified else None
+        )
         for claim in settle(claims, findings)
         if claim.picture is not None
     }
@@ -71,7 +75,7 @@ def pair_up(
     rest = [p for p in rest if not is_drawn(layout.path(p))]  # by predict.py
     only_known = bool(paired or broken or strange or reader.unreadable)
     for note in read_class_folders(layout, rest, named, only_known, findings):
-        paired[note.picture] = note
+        paired[note.picture] = replace(note, noted=reader.store.keep(note.annotation))
     count_unpaired(layout, rest, {*paired, *broken}, findings)
     return sorted(
         paired.values(), key=lambda n: (n.picture.parent.parts, bare_name(n.picture.name))
@@ -101,8 +105,7 @@ def tell_strange(
 
 
 def note_gone_through(layout: Layout, notes: list[Noted], findings: Findings) -> list[Noted]:
-    """The notes with the labels that no cell lacks its box of, as the dataset's own file says, or
-    labelImg's mark: all labels, then."""
+    """The notes with the labels that no cell lacks its box of, as the dataset's own file says."""
     said: dict[tuple[PurePosixPath, str], tuple[str, ...]] = {}
     for relative in layout.completes:
         try:
@@ -117,9 +120,7 @@ def note_gone_through(layout: Layout, notes: list[Noted], findings: Findings) ->
     for note in notes:
         name = normal(bare_name(note.picture.name))
         found = next((said[f, name] for f in note.picture.parents if (f, name) in said), None)
-        if found is None and note.annotation.verified:
-            found = ALL
-        noted.append(replace(note, gone_through=found))
+        noted.append(note if found is None else replace(note, gone_through=found))
     return noted
 
 

@@ -13,6 +13,7 @@ from hematovision.datasets.findings import Findings
 from hematovision.datasets.pairing.claims import Claims, say_the_same, settle
 from hematovision.datasets.pairing.layout import scan
 from hematovision.datasets.pairing.picture_index import PictureIndex
+from hematovision.datasets.store import Store
 
 VOC = voc(voc_objects())
 YOLO = "".join(
@@ -29,11 +30,11 @@ def claim(root: Path, files: dict[str, str]) -> tuple[dict[str, tuple[str, int]]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     layout, findings = scan(root), Findings()
-    reader = Claims(layout, PictureIndex(layout.pictures), findings)
+    reader = Claims(layout, PictureIndex(layout.pictures), findings, Store())
     order = sorted(layout.annotations, key=lambda p: (".xml", ".json", ".txt").index(p.suffix))
     claims = [c for p in order for c in reader.read(p)]
     return {
-        str(c.picture): (str(c.file), len(c.annotation.boxes)) for c in settle(claims, findings)
+        str(c.picture): (str(c.file), len(c.kept.load().boxes)) for c in settle(claims, findings)
     }, findings
 
 
@@ -70,7 +71,7 @@ def test_yolo_without_its_picture_is_told_and_a_readme_is_not(tmp_path: Path) ->
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     layout = scan(tmp_path)
-    reader = Claims(layout, PictureIndex(layout.pictures), Findings())
+    reader = Claims(layout, PictureIndex(layout.pictures), Findings(), Store())
     claims = [c for p in layout.annotations for c in reader.read(p)]
     assert [(c.picture, c.name()) for c in claims] == [(None, "b.txt")]
 
@@ -83,7 +84,7 @@ def test_json_of_another_kind_is_kept_where_it_speaks_of_pictures(tmp_path: Path
     }.items():
         (tmp_path / name).write_text(text)
     layout = scan(tmp_path)
-    reader = Claims(layout, PictureIndex(layout.pictures), Findings())
+    reader = Claims(layout, PictureIndex(layout.pictures), Findings(), Store())
     assert [c for p in layout.annotations for c in reader.read(p)] == []
     (strange,) = reader.strange
     assert str(strange.file) == "tool.json" and "frames" in strange.told
