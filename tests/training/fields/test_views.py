@@ -1,24 +1,15 @@
-"""What the network for fields is shown: windows, cells laid over, the answer wanted."""
+"""What the network for fields is shown, and the answer wanted."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from drawing import COLOURS, GROUND_COLOUR, LABELS, RED, TYPICAL, make_training_field
+from drawing import RED, TYPICAL, make_training_field
 
-from hematovision.pictures.light import GROUND
-from hematovision.training.fields.views import (
-    View,
-    ViewInputs,
-    choose_cells,
-    cut_cells,
-    cut_window,
-    draw_target,
-    draw_view,
-    flip,
-    lay_over,
-)
+from hematovision.training.fields.overlays import cut_cells
+from hematovision.training.fields.views import ViewInputs, draw_target, draw_view
+from hematovision.training.fields.windows import View
 
 
 def test_ground_that_may_hide_a_cell_is_unsure_and_boxed_cells_are_not() -> None:
@@ -26,45 +17,6 @@ def test_ground_that_may_hide_a_cell_is_unsure_and_boxed_cells_are_not() -> None
     assert unsure[10, 10] == 0  # in the boxed red cell
     assert unsure[30, 5] == 1  # no box, and not free
     assert unsure[30, 50] == 0  # free
-
-
-def test_boxes_of_a_window_follow_the_picture() -> None:
-    source = make_training_field()
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        view, zoom = cut_window(source, (192, 256), (0.5, 0.8), rng)
-        view = flip(view, rng)
-        assert view.image.shape == (192, 256, 3)
-        assert view.unsure.shape == (48, 64)
-        assert 0.4 < zoom < 2.5
-        for (x0, y0, x1, y1), k in zip(view.box.astype(int), view.label, strict=True):
-            middle = view.image[(y0 + y1) // 2, (x0 + x1) // 2].astype(int)
-            distance = {n: np.abs(middle - c).sum() for n, c in COLOURS.items()}
-            distance["ground"] = np.abs(middle - round(255 * GROUND)).sum()
-            if min(x1 - x0, y1 - y0) > 25:
-                assert min(distance, key=distance.get) != "ground", (k, middle, GROUND_COLOUR)
-
-
-def test_laid_over_cells_are_boxed_and_show_enough() -> None:
-    source = make_training_field()
-    cells = cut_cells([source], 3, np.random.default_rng(0))
-    assert [len(c) for c in cells[source.lab]] == [1, 1, 1]
-    cells = choose_cells(cells, source.lab, np.random.default_rng(0))
-    added = 0
-    for seed in range(20):
-        view, zoom = cut_window(source, (288, 352), (0.75, 1.3), np.random.default_rng(seed))
-        before = view.image.copy()
-        crowd = lay_over(view, zoom, cells, TYPICAL, RED, np.random.default_rng(seed))
-        assert (view.image == before).all()
-        new = crowd.box[len(view.box) :]
-        added += len(new)
-        assert (new >= 0).all() and (new[:, 2:] <= (352, 288)).all()
-        assert (new[:, 2:] > new[:, :2]).all()
-        for (x0, y0, x1, y1), k in zip(new.astype(int), crowd.label[len(view.box) :], strict=True):
-            if LABELS[k] == "RBC":  # it only darkens
-                was = before[y0:y1, x0:x1].astype(int).sum()
-                assert crowd.image[y0:y1, x0:x1].astype(int).sum() < was * 1.01
-    assert added > 20
 
 
 def test_the_same_seed_draws_the_same_view() -> None:
