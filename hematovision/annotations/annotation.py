@@ -18,6 +18,8 @@ from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 
 # A whole dataset's COCO JSON is some 100 bytes a box; what is larger is no annotation of fields.
+# What Python decodes too, and no file is written in.
+NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 MOST_BOXES = 20_000  # of one field
 LARGEST = 1e9  # pixels, shares, degrees: beyond that a number is a slip or an attack
 UNREADABLE = "box without a label or with unreadable corners"
@@ -142,7 +144,8 @@ def decode_text(data: bytes) -> str:
         names += ["gb18030"]
     for name in (*names, "cp1252"):
         try:
-            return data.decode(name)
-        except (UnicodeDecodeError, LookupError):
+            if codecs.lookup(name).name not in NO_CHARSETS:
+                return data.decode(name)
+        except (UnicodeError, LookupError):
             continue
     return data.decode("latin-1")

@@ -46,7 +46,8 @@ def read_names(path: Path) -> Names:
     if path.suffix.lower() == ".json":
         content = load_json(path)
         rows = content.get("categories") if isinstance(content, dict) else None
-        named = [r for r in rows or [] if isinstance(r, dict) and "id" in r and "name" in r]
+        rows = rows if isinstance(rows, list) else []
+        named = [r for r in rows if isinstance(r, dict) and "id" in r and "name" in r]
         return Names({str(r["id"]): clean_label(str(r["name"])) for r in named})
     text = decode_text(read_bytes(path))
     if path.suffix.lower() not in (".yaml", ".yml"):

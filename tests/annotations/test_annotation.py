@@ -66,3 +66,12 @@ def test_text_of_any_encoding() -> None:
     assert decode_text("红细胞".encode("gb18030")) == "红细胞"
     assert decode_text("Größe, naïve".encode("cp1252")) == "Größe, naïve"
     assert decode_text(b"\x81\x8d") != ""  # of no encoding at all
+
+
+@pytest.mark.parametrize(
+    "name", ["punycode", "idna", "undefined", "unicode_escape", "rot13", "zlib", "no such", "oem"]
+)
+def test_an_encoding_that_no_file_is_written_in_is_not_believed(name: str) -> None:
+    """Some raise an error of their own, or take the square of the text's length."""
+    text = f'<?xml version="1.0" encoding="{name}"?><annotation>-{"9z" * 9}é\\u0041</annotation>'
+    assert decode_text(text.encode()) == text

@@ -73,6 +73,12 @@ def test_the_worst_yaml_is_answered_soon(tmp_path: Path, worst: str) -> None:
     assert time.process_time() - start < 10
 
 
+@pytest.mark.parametrize("rows", [5, None, "RBC", {"id": 1}, [None, [], {"id": [1], "name": {}}]])
+def test_notes_that_hold_no_classes_name_none_of_use(tmp_path: Path, rows: object) -> None:
+    named = read(tmp_path, "notes.json", json.dumps({"categories": rows}))
+    assert named.of.keys() <= {"[1]"}
+
+
 def test_a_yaml_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no list of classes"):
         read(tmp_path, "data.yaml", "names: [a]\n" + "#" * (1 << 20))
