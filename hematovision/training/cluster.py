@@ -13,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import re
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +90,7 @@ class Cluster:
         while time.monotonic() < end:
             with (
                 contextlib.suppress(OSError),
-                socket.create_connection((host.strip("[]"), int(port)), timeout=2) as first,
+                call(host.strip("[]"), int(port), end - time.monotonic()) as first,
             ):
                 first.sendall(self._greet(self.index))
                 first.settimeout(AGAIN)
@@ -110,6 +112,30 @@ class Cluster:
             if data == self._greet(index):
                 return index
         raise ValueError("none of ours")
+
+
+def call(host: str, port: int, seconds: float) -> socket.socket:
+    """A connection; OSError where there is none after so many seconds.
+
+    A name is looked up, maybe for a minute, in the system's own code, where no signal reaches
+    Python: in a thread of its own, while this one waits where it can be stopped.
+    """
+    found: queue.SimpleQueue[socket.socket | OSError] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            found.put(socket.create_connection((host, port), timeout=2))
+        except OSError as error:
+            found.put(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        made = found.get(timeout=max(seconds, 0))
+    except queue.Empty:
+        raise TimeoutError(f"{host} isn't found") from None
+    if isinstance(made, OSError):
+        raise made
+    return made
 
 
 def is_there(caller: socket.socket) -> bool:
