@@ -20,7 +20,7 @@ NEAR_SQUARE, NEAR_RINGS = 5, 5
 # Beside the thousands that a model has learnt from, some picture is as near as that by chance.
 NEAR_AMONG_MANY = 3
 SIGNS = (-1.0) ** np.arange(8)
-BLOCK = 1 << 22  # comparisons made at a time
+TALL, WIDE = 512, 2048  # looks that are compared at a time, with so many others
 
 
 def look(image: np.ndarray) -> str:
@@ -70,7 +70,7 @@ def find_twins(
     `near_rings`: bits of the second hash in which twins may differ.
 
     Compared as products of vectors of ones and minus ones, block by block: bits that differ are
-    (63 - product) / 2. Memory stays the same however many there are.
+    (63 - product) / 2. Beside the bits themselves memory stays the same however many there are.
     """
     mine = [i for i, k in enumerate(first) if k]
     theirs = mine if second is None else [j for j, k in enumerate(second) if k]
@@ -84,20 +84,24 @@ def find_twins(
     def signs(bits: np.ndarray) -> np.ndarray:
         return np.where(bits, np.float32(1), np.float32(-1))
 
-    turned, ringed = [signs(t) for t in turn(other_square)], signs(other_rings)
-    step = max(1, BLOCK // len(theirs))
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(mine), step):
-        rows = slice(start, start + step)
-        own = signs(square[rows])
-        near = signs(rings[rows]) @ ringed.T >= 63 - 2 * near_rings
-        for t in turned:
-            near |= own @ t.T >= 63 - 2 * NEAR_SQUARE
-        for i, j in np.argwhere(near).tolist():
-            a, b = mine[start + i], theirs[j]
-            if second is not None or a < b:
-                pairs.append((a, b))
-    return pairs
+    for left in range(0, len(theirs), WIDE):
+        columns = slice(left, left + WIDE)
+        turned = [signs(t) for t in turn(other_square[columns])]
+        ringed = signs(other_rings[columns])
+        # Of one list, the rows after these columns are compared as columns of rows before.
+        rows_before = len(mine) if second is not None else min(len(mine), left + WIDE)
+        for start in range(0, rows_before, TALL):
+            rows = slice(start, start + TALL)
+            own = signs(square[rows])
+            near = signs(rings[rows]) @ ringed.T >= 63 - 2 * near_rings
+            for t in turned:
+                near |= own @ t.T >= 63 - 2 * NEAR_SQUARE
+            for i, j in np.argwhere(near).tolist():
+                a, b = mine[start + i], theirs[left + j]
+                if second is not None or a < b:
+                    pairs.append((a, b))
+    return sorted(pairs)
 
 
 def link(n: int, pairs: Sequence[tuple[int, int]]) -> list[int]:

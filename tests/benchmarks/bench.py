@@ -33,23 +33,27 @@ from hematovision.datasets.opening import find_default
 from hematovision.networks.card import PRETRAINED, read_card, write_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import NAME as FIELDS_NAME
-from hematovision.pictures.images import write_image
+from hematovision.networks.detector import Detector
+from hematovision.pictures.images import read_image, write_image
 from hematovision.program.console import UserError, command, say
 from hematovision.program.figures import COLOURS, GREY, new_figure, save_figure
+from hematovision.program.files import survey
 from hematovision.program.options import option, parse_options
 
 STRAIGHT = str(Path(__file__).with_name("straightforward.py"))
+RECIPE = Path(__file__).with_name("recipe.py")
 SECTIONS = (
-    "preprocess", "cold", "warm", "runtimes", "exports", "evaluate", "threads", "fields", "growth",
+    "preprocess", "cold", "warm", "runtimes", "exports", "evaluate", "threads", "fields", "looks",
+    "crops", "growth",
 )  # fmt: skip
-
-
 HOURS = ("larger",)  # only where it is asked for
+LOOKED = 12  # fields of each folder
 
 
 @dataclass(frozen=True)
 class Options:
     data_dir: Path | None = option(None, "Pascal VOC dataset (default: data/, else data/sample/)")
+    others: tuple[Path, ...] = option((), "looks: folders of other laboratories' fields")
     only: str = option(",".join(SECTIONS), "sections to run, by comma")
     model: Path = option(Path("model"), "model to time; trained where there is none")
     output: Path = option(Path("bench"), "folder for results and scratch files")
@@ -388,6 +392,47 @@ def bench_threads(options: Options, dataset: Path, archive: Path) -> list[Goal]:
         Goal("preprocess: 1 worker / 2", f"{gains[0]:.2f}", "the same bytes", same),
         Goal("classify: 1 worker / 2", f"{gains[1]:.2f}", "the same bits", equal),
     ]
+
+
+def bench_looks(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Pixels that the bundled network is given for a field, against those of one look at the scale
+    that it finds: of each folder the median of LOOKED fields."""
+    detector = Detector.load(PRETRAINED, read_card(PRETRAINED))
+    given: list[int] = []
+
+    def count(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        given.append(picture.shape[0] * picture.shape[1])
+        return run(picture)
+
+    run, goals = detector.run, []
+    detector.run = count  # type: ignore[method-assign]
+    for folder in (dataset, *options.others):
+        paths = survey(folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder)[0]
+        ratios = []
+        for path in paths[:: max(1, len(paths) // LOOKED)][:LOOKED]:
+            image = read_image(path)
+            given.clear()
+            cell_px = detector.search(image).scale.cell_px
+            searched = sum(given)
+            given.clear()
+            detector.search(image, cell_px=cell_px)
+            ratios.append(searched / max(sum(given), 1))
+        ratio = statistics.median(ratios)
+        what = f"field: pixels looked at / of one look, {folder.name}"
+        goals.append(Goal(what, f"{ratio:.2f}", "at most 1.3", ratio <= 1.3))
+    return goals
+
+
+def bench_crops(options: Options, dataset: Path, archive: Path) -> list[Goal]:
+    """Training the network for crops from ImageNet's weights against the recipe that public
+    projects share (recipe.py, which compares what both answer too)."""
+    weights, ours = PRETRAINED / "backbone.weights.h5", options.output / "crops_model"
+    train = ["--data", archive, "--weights", weights, "--field-epochs", "0", "--output-dir", ours]
+    recipe = ["--data", archive, "--weights", weights, "--only-recipe", "--output", options.output]
+    ways = {"ours": [ROOT / "train_model.py", *train], "recipe": [RECIPE, *recipe]}
+    times = compare(ways, max(1, options.runs // 3))
+    took = ratio(times, "ours", "recipe")
+    return [Goal("train, crops: ours / the recipe", f"{took:.2f}", "at most 0.6", took <= 0.6)]
 
 
 def multiply_dataset(dataset: Path, times: int, folder: Path) -> Path:

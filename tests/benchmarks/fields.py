@@ -50,6 +50,12 @@ def score_folder(
     model: Path, images: Path, notes: Path, stems: Sequence[str] | None = None, workers: int = 2
 ) -> dict[str, Any]:
     """Figures by label (`measure_fields`) of the fields that `notes` annotates."""
+    detector = Detector.load(model, read_card(model), workers)
+    return measure_fields(ask_fields(detector, read_boxed(images, notes, stems)))["labels"]
+
+
+def read_boxed(images: Path, notes: Path, stems: Sequence[str] | None = None) -> FieldSplit:
+    """The fields that `notes` annotates, as an archive would hold them."""
     paths = {path.stem: path for path in survey(images)[0]}
     fields = []
     for note in sorted(notes.glob("*.xml")):
@@ -60,15 +66,12 @@ def score_folder(
             segments = place_boxes(noted, image, Example(note.name)).segments
             nowhere, name = Mask.pack(np.empty((0, 0), bool)), paths[note.stem].name
             fields.append(Field(paths[note.stem], segments, nowhere, name, size=len(data)))
-    detector = Detector.load(model, read_card(model), workers)
     columns = pack_fields(fields)
     columns["field_file"] = np.frombuffer(b"".join(f.read() for f in fields), np.uint8)
     unsaid = np.full(len(fields), "")  # laboratory, and what is boxed completely
     starts = find_starts(columns["field_end"])
     keys = ("field", "field_file", "field_end", "field_box", "field_label", "field_index")
-    split = FieldSplit(*(columns[key] for key in keys), unsaid, unsaid, starts)
-    answers = ask_fields(detector, split)
-    return measure_fields(answers)["labels"]
+    return FieldSplit(*(columns[key] for key in keys), unsaid, unsaid, starts)
 
 
 @command
