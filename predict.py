@@ -232,11 +232,7 @@ def pick_images(
 
     counter = FieldCounter.load(folder, HowToCount(cell_px=options.cell_size), options.workers)
     batch = Batch(counter.read, images, 1, notices, len(images) == 1)
-    candidates = {
-        path: look_at(counter.detector, image, options.cell_size)
-        for path, image in batch
-        if image is not None
-    }
+    candidates = {path: look_at(counter, image) for path, image in batch if image is not None}
     paths, picked = list(candidates), pick_fields([*candidates.values()], options.pick or 0)
     for i, why in picked:
         say(f"picked {paths[i]}: {why}")

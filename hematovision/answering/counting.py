@@ -21,6 +21,7 @@ from hematovision.networks.card import read_card
 from hematovision.networks.classifier import Classifier
 from hematovision.networks.detector import Detector, Found
 from hematovision.networks.differential import (
+    Typed,
     count_confirmed,
     count_types,
     list_types,
@@ -83,6 +84,13 @@ class FieldCounter:
             check_tiles(path, image, self.how.cell_px)
         return image
 
+    def type_cells(self, image: np.ndarray, cells: Cells) -> list[Typed | None]:
+        """The types of the cells (n) of a field (height, width, 3) uint8; None of those that have
+        none, and all where the model names none."""
+        if self._classifier is None:
+            return [None] * len(cells.label)
+        return type_cells(self._classifier, image, cells, self.labels)
+
     def count(self, path: Path, image: np.ndarray) -> CountedField:
         """What a field (height, width, 3) uint8 shows; what to doubt about it is said."""
         found = self.detector.search(image, self.how.min_probability, self.how.cell_px)
@@ -91,8 +99,7 @@ class FieldCounter:
         sure = self.detector.is_counted(cells)
         counted = sure & belongs(cells.box, width, height, self.how.border)
         typed = np.full(len(sure), None)
-        if self._classifier:
-            typed[sure] = type_cells(self._classifier, image, cells.pick(sure), self.labels)
+        typed[sure] = self.type_cells(image, cells.pick(sure))
         low, high = np.floor(cells.box[:, :2]), np.ceil(cells.box[:, 2:])
         boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
         columns = boxes, counted.tolist(), is_cut(cells.box, width, height).tolist(), typed
