@@ -236,6 +236,41 @@ def test_ten_cells_of_all_pictures_are_asked_about(app: Callable[..., Page]) -> 
     assert first not in fields and page.page.is_checked("#through")
 
 
+def test_white_cells_of_open_type_are_asked_about_and_a_letter_names_them(
+    app: Callable[..., Page],
+) -> None:
+    """Those least sure first, spread over the types proposed; what is named so isn't tallied."""
+    page = app().open(FIELD)
+    page.page.evaluate(
+        """(() => {
+          const {session} = hematovision;
+          const cells = session.now.cells.filter((cell) => cell.counted).slice(0, 8);
+          for (const cell of session.now.cells) cell.seen = !cells.includes(cell);
+          for (const [k, cell] of cells.entries()) {
+            const proposed = k < 6 ? "Neutrophil" : "Monocyte";
+            Object.assign(cell, {label: "WBC", probability: 0.99, proposed, type: proposed});
+            cell.origin.label = "WBC";
+            cell.second = {label: proposed, uncertain: false, sure: k === 7 ? 0.95 : 0.5 + k / 100};
+          }
+          session.changed("cells");
+        })()"""
+    )
+    asked = page.page.evaluate("hematovision.session.lookAt().map(({cell}) => cell.proposed)")
+    assert asked.count("Neutrophil") == 6 and asked.count("Monocyte") == 1  # one is sure
+    assert "Monocyte" in asked[:3]
+    page.page.click("#tab-review")
+    press(page, "u")
+    first = chosen(page)
+    assert "of which type?" in page.text("#cells li[aria-selected=true]")
+    press(page, "l")
+    cell = page.page.evaluate(
+        f"hematovision.session.now.cells.find((cell) => cell.id === {first['id']})"
+    )
+    assert (cell["type"], cell["named"], cell["tallied"]) == ("Lymphocyte", True, False)
+    assert len(page.page.evaluate("hematovision.session.lookAt()")) == 6
+    assert chosen(page)["id"] != first["id"]  # the next one comes up
+
+
 def test_zoom_pan_and_pinch(app: Callable[..., Page]) -> None:
     page = app("phone", has_touch=True).open(FIELD)
     get = "(({left, top, scale}) => [left, top, scale])(hematovision.keys.parts.view)"

@@ -104,7 +104,8 @@ async function look({ id, image, kind, minProbability, cellPx, key }) {
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
     const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
-    seconds.push(second && { label: second.label, uncertain: second.uncertain });
+    const sure = second && classifier.sureOfKind(second);
+    seconds.push(second && { label: second.label, uncertain: second.uncertain, sure });
     if (n % 16 === 15) await breathe(id);
   }
   postMessage({ type: "answer", id, seconds, overlaps: findOverlaps(key, image) });

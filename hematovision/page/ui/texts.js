@@ -181,6 +181,7 @@ export const TEXTS = {
   whyMissed: "nearly counted; is it one?",
   whyOther: "close up it looks like {label}",
   whyUnlike: "close up it looks like nothing learnt",
+  whyType: "of which type? its letter names it (those of the differential)",
   isUncounted: "not counted",
   isByHand: "by hand",
   isSeen: "looked at",

@@ -114,6 +114,21 @@ export class Classifier {
   }
 
   /**
+   * How sure it is of which kind a cell is: the likeliest kind's share of all; null of what has no
+   * kinds.
+   * @param {Answer} answer @returns {number | null}
+   */
+  sureOfKind({ label, probabilities }) {
+    const { classes, parents } = this.card;
+    let root = classes.indexOf(label);
+    for (let above = parents[root]; above !== null; above = parents[root])
+      root = classes.indexOf(above);
+    const kinds = classes.filter((_, k) => this.isKind(k, root)).map((name) => probabilities[name]);
+    const total = kinds.reduce((sum, p) => sum + p, 0);
+    return total ? Math.max(...kinds) / total : null;
+  }
+
+  /**
    * What the cell in a box of a field is.
    * @param {Picture} field @param {import("../cells.js").Box} box
    */

@@ -103,9 +103,11 @@ export class Keys {
   /** @param {string} key @param {boolean} shift */
   act(key, shift) {
     const { session, view, review, differential, added } = this.parts;
-    const typing = !byId("differential").hidden && session.chosen && isWhite(session.chosen.label);
-    const type = typing ? differential.types.ofKey(key) : null;
-    if (type) differential.tally(type);
+    const white = session.chosen && isWhite(session.chosen.label);
+    const typing = !byId("differential").hidden && white;
+    const type = white ? differential.types.ofKey(key) : null;
+    if (type && typing) differential.tally(type);
+    else if (type && !byId("review").hidden) review.nameType(type);
     else if (session.model.labels[Number(key) - 1]) review.name(Number(key) - 1);
     else if (key in ARROWS) this.arrow(...ARROWS[key]);
     else if (key === "enter" && view.adding) added(this.middleBox());

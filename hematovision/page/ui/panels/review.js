@@ -17,6 +17,7 @@ function reason(session, cell) {
       return text("whyOther", { label: nameOf(cell.second.label) });
     }
     if (cell.second.uncertain) return text("whyUnlike");
+    if (session.isTypeOpen(cell)) return text("whyType");
   }
   return text(cell.counted ? "whyNear" : "whyMissed");
 }
@@ -191,6 +192,22 @@ export class Review {
       const type = cell.label === label ? cell.type : null;
       this.session.editCell(cell, text("didName", { label: nameOf(label) }), { ...change, type });
     });
+  }
+
+  /**
+   * The chosen white cell is of a type. It isn't tallied: a differential of the doubtful ones would
+   * be none of the smear.
+   * @param {string} type
+   */
+  nameType(type) {
+    this.settle((cell) =>
+      this.session.editCell(cell, text("didType", { type: nameOf(type) }), {
+        type,
+        named: true,
+        counted: true,
+        seen: true,
+      }),
+    );
   }
 
   /** The chosen cell is what it is said to be. */

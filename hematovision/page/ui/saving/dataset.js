@@ -23,7 +23,7 @@ export function vocXml(field, file) {
     const corners = pixelsOf(field, cell);
     const box = ["xmin", "ymin", "xmax", "ymax"].map((k, i) => `<${k}>${corners[i]}</${k}>`);
     // A type is learnt from where a person gave it; the model's own would teach it nothing.
-    const name = escape((cell.tallied && cell.type) || cell.label);
+    const name = escape(((cell.tallied || cell.named) && cell.type) || cell.label);
     return `  <object><name>${name}</name><bndbox>${box.join("")}</bndbox></object>\n`;
   });
   const { width, height } = field;

@@ -2,7 +2,7 @@
  * What is open: fields, their cells, what was changed by hand, and how to take it back.
  */
 import { belongs } from "../../engine/border.js";
-import { isRbc } from "../../engine/cells.js";
+import { isRbc, isWhite } from "../../engine/cells.js";
 
 /** @typedef {import("../../engine/cells.js").Box} Box */
 
@@ -20,8 +20,9 @@ import { isRbc } from "../../engine/cells.js";
 
 /**
  * A cell of a field. `origin`: as the model found it, null where it was added by hand. `second`:
- * what the crop network says of it. `type`: of a white cell, `proposed` by the model or given by
- * hand; `tallied` once it is in the differential. `seen`: a person said that it's right.
+ * what the crop network says of it, and how `sure` it is of its kind. `type`: of a white cell,
+ * `proposed` by the model or given by hand; `tallied` once it is in the differential, `named` where
+ * a person gave it outside of that. `seen`: a person said that it's right.
  * @typedef {object} Cell
  * @property {number} id
  * @property {string} label
@@ -29,9 +30,10 @@ import { isRbc } from "../../engine/cells.js";
  * @property {Box} box
  * @property {boolean} counted
  * @property {{label: string, box: Box, counted: boolean} | null} origin
- * @property {{label: string, uncertain: boolean} | null} second
+ * @property {{label: string, uncertain: boolean, sure?: number | null} | null} second
  * @property {string | null} type
  * @property {string | null} proposed
+ * @property {boolean} named
  * @property {boolean} tallied
  * @property {boolean} seen
  * @property {boolean} deleted
@@ -193,7 +195,7 @@ export class Session {
   /** @param {Partial<Cell> & {label: string, box: Box}} cell @returns {Cell} */
   makeCell(cell) {
     const fresh = { probability: null, counted: true, origin: null, second: null, type: null };
-    const unseen = { proposed: null, tallied: false, seen: false, deleted: false };
+    const unseen = { proposed: null, named: false, tallied: false, seen: false, deleted: false };
     return { ...fresh, ...unseen, ...cell, id: ++this.serial };
   }
 
@@ -265,8 +267,18 @@ export class Session {
     if (!cell.counted) return near > NEAR_BELOW ? near + 1 : 0;
     const other = cell.second !== null && !this.agrees(cell.second.label, cell.label);
     const unlike = cell.second?.uncertain ?? false;
-    const reasons = (near > NEAR_ABOVE ? 1 : 0) + (other ? 1.5 : 0) + (unlike ? 1 : 0);
+    const known = (near > NEAR_ABOVE ? 1 : 0) + (other ? 1.5 : 0) + (unlike ? 1 : 0);
+    const reasons = known + (this.isTypeOpen(cell) ? 1.5 - (cell.second?.sure ?? 0) : 0);
     return reasons ? reasons + near : 0;
+  }
+
+  /**
+   * Whether it can't be told which type of white cell a cell is: to name it would teach a model.
+   * @param {Cell} cell
+   */
+  isTypeOpen({ label, type, proposed, second }) {
+    if (!isWhite(label) || (type !== null && type !== proposed)) return false;
+    return typeof second?.sure === "number" && second.sure < SURE_OF_TYPE;
   }
 
   /** Doubtful cells of a field, most doubtful first. @param {Field} field */
@@ -281,12 +293,20 @@ export class Session {
   }
 
   /**
-   * The most doubtful cells of all fields, MOST_AT_ONCE at most; field by field, since each change
-   * of picture costs the eye.
+   * The most doubtful cells of all fields, MOST_AT_ONCE at most, those of open type spread over the
+   * types proposed; field by field, since each change of picture costs the eye.
    * @returns {{field: Field, cell: Cell}[]}
    */
   lookAt() {
     const rated = this.found.flatMap((field) => this.rate(field));
+    rated.sort((a, b) => b.doubt - a.doubt);
+    /** @type {Map<string | null, number>} */
+    const alike = new Map();
+    for (const one of rated.filter(({ cell }) => this.isTypeOpen(cell))) {
+      const before = alike.get(one.cell.proposed) ?? 0;
+      alike.set(one.cell.proposed, before + 1);
+      one.doubt /= 1 + before / SAME_TYPE;
+    }
     const first = rated.sort((a, b) => b.doubt - a.doubt).slice(0, MOST_AT_ONCE);
     const order = new Map(this.found.map((field, k) => [field, k]));
     const place = (/** @type {Field} */ field) => order.get(field) ?? 0;
@@ -297,3 +317,5 @@ export class Session {
 // In parts of the way from the threshold to certainty, or to nothing.
 const NEAR_ABOVE = 0.85;
 const NEAR_BELOW = 0.8;
+const SURE_OF_TYPE = 0.8; // share of the likeliest type from which it isn't asked about
+const SAME_TYPE = 3; // cells of one proposed type before, that halve what a further one teaches
