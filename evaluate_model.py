@@ -55,7 +55,7 @@ from hematovision.networks.seen import find_seen_fields, find_seen_twins
 from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.files import check_writable, read_file
 from hematovision.program.locks import hold
-from hematovision.program.options import option, parse_options, worker_option
+from hematovision.program.options import option, parse_options, seed_option, worker_option
 
 VERSIONED = ("numpy", "opencv-python-headless", "ai-edge-litert", "matplotlib", "jinja2")
 OF_SPLIT = ("split", "fields", "counts", "left_out")  # what metrics.json tells of the archive
@@ -76,7 +76,7 @@ class Options:
     resamples: int = option(
         1000, "bootstrap resamples of the fields, for the intervals (0: none)", low=0, high=10_000
     )
-    seed: int = option(42, "seed of the bootstrap and of the choice of heat maps", low=0)
+    seed: int = seed_option("seed of the bootstrap and of the choice of heat maps")
     workers: int = worker_option("crops classified side by side")
 
 

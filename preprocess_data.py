@@ -72,7 +72,7 @@ from hematovision.preparing.writing import write_archive
 from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.files import HERE, IMAGE_SUFFIXES
 from hematovision.program.marks import check_drawn
-from hematovision.program.options import option, parse_options, worker_option
+from hematovision.program.options import option, parse_options, seed_option, worker_option
 from hematovision.program.share import Share, list_shares
 
 
@@ -113,7 +113,7 @@ class Options:
     )
     check: bool = option(False, "write no archive, but a page of what is to be mended, check.html")
     background: float = option(0.25, "cell-free patches to add, per annotated box", low=0, high=10)
-    seed: int = option(42, "seed of the random split and of the background patches", low=0)
+    seed: int = seed_option("seed of the random split and of the background patches")
     workers: int = worker_option("threads that read fields")
     preview: Path | None = option(None, "also write a contact sheet of crops, a .png")
     shards: int | None = option(

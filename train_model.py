@@ -45,7 +45,7 @@ from hematovision.program.console import UserError, command, say, tell
 from hematovision.program.figures import plot_history, save_figure
 from hematovision.program.files import check_writable, write_bytes
 from hematovision.program.locks import hold
-from hematovision.program.options import option, parse_options
+from hematovision.program.options import option, parse_options, seed_option
 from hematovision.program.tables import write_csv
 from hematovision.training.backbone import free_size, save_keras, start_tensorflow
 from hematovision.training.checkpoint import Checkpoint
@@ -108,7 +108,7 @@ class Options:
         None, "train without these laboratories of the archive (names, comma between)"
     )
     resume: bool = option(False, "go on after the last whole epoch of a run that was cut")
-    seed: int = option(42, "seed of everything random", low=0)
+    seed: int = seed_option("seed of everything random")
 
 
 class Clock:

@@ -13,7 +13,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,17 +23,39 @@ from hematovision.program.console import UserError, first_line
 BARE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
 # What XML 1.0 forbids altogether.
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+MOST_KEYS = 20  # of an object whose keys say what it is, rather than name pictures
 LONGEST_CELL = 1 << 20  # characters
 DOCTYPE = re.compile("<!DOCTYPE", re.IGNORECASE)
 ENTITY = re.compile("<!ENTITY", re.IGNORECASE)
 
 
 def load_json(path: Path) -> Any:
-    """What a JSON file holds; UserError where it is none."""
+    """What a JSON file holds; UserError where it is none, or says something twice."""
+    text = decode_text(read_bytes(path))
     try:
-        return json.loads(decode_text(read_bytes(path)))
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({first_line(error)}); mend or remove it") from None
+    if key := find_doubled(text, document):
+        raise UserError(f"{path}: it has {key[:40]} twice, and one would be lost; join the two")
+    return document
+
+
+def find_doubled(text: str, document: Any) -> str:
+    """A key that the outermost object of a JSON text has twice, of which Python keeps the last; ""
+    where there is none, or the keys are too many to be those of a format."""
+    if not isinstance(document, dict) or len(document) > MOST_KEYS:
+        return ""
+    if all(text.count(json.dumps(key)) < 2 for key in document):
+        return ""
+    outermost: list[tuple[str, Any]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:  # called for the outermost last
+        outermost[:] = pairs
+
+    json.loads(text, object_pairs_hook=keep)
+    count = Counter(key for key, _ in outermost)
+    return next((key for key, n in count.items() if n > 1), "")
 
 
 def load_json_lines(path: Path) -> list[Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hematovision.program.console import ENDINGS, UserError
+from hematovision.program.files import check_writable
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -29,6 +30,7 @@ def hold(path: Path) -> None:
     lock = path.absolute().with_name(f".{path.name}.lock")
     if lock in HELD:
         return
+    check_writable(lock.parent)
     ENDINGS.append(release)
     folders = [lock.parent, *lock.parent.parents]
     MADE.extend(folder for folder in reversed(folders) if not folder.exists())

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from hematovision.program.console import UserError
 
+MOST_SEED = 2**32 - 1  # what NumPy's older generators take
 MOST_WORKERS = 256  # threads of a script: some systems end a process that starts thousands
 
 
@@ -34,6 +35,11 @@ def worker_option(help: str) -> Any:
     """Declare how many threads a script works with: by default one for each processor."""
     default = min(os.cpu_count() or 1, MOST_WORKERS)
     return option(default, help, low=1, high=MOST_WORKERS)
+
+
+def seed_option(help: str) -> Any:
+    """Declare the seed of what is random in a script."""
+    return option(42, help, low=0, high=MOST_SEED)
 
 
 def describe_range(low: float | None, high: float | None) -> str:
@@ -63,9 +69,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_path(text: str) -> Path:
-    """A file or folder that an option names; an empty name would be the working folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name; name a file or a folder")
+    """A file or folder that an option names; an empty name would be the working folder, and one
+    with a NUL in it, from a notebook, is none to the system."""
+    if not text or "\0" in text:
+        why = "a NUL in a name" if text else "an empty name"
+        raise argparse.ArgumentTypeError(f"{why}; name a file or a folder")
     return Path(text)
 
 

@@ -60,38 +60,40 @@ def stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def send_again(number: int) -> None:
-    """Let the main thread meet a signal once more, if it is to be stopped still."""
-    if signal.getsignal(number) is not stop:
-        return
-    if hasattr(signal, "pthread_kill"):  # this wakes it where it waits, too
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-    else:
-        signal.raise_signal(number)
-
-
 @contextlib.contextmanager
 def never_lost() -> Iterator[None]:
     """Python drops what is raised while an object is torn down (`__del__`, a callback of C's): a
-    signal met there is sent again."""
-    before = sys.unraisablehook
+    signal met there is sent again, for as long as it is awaited here."""
+    before, gate, over = sys.unraisablehook, threading.Lock(), threading.Event()
+
+    def send_again(number: int) -> None:
+        while not over.wait(0.02):
+            with gate:
+                if over.is_set() or signal.getsignal(number) is not stop:
+                    continue
+                if hasattr(signal, "pthread_kill"):  # wakes the main thread where it waits, too
+                    signal.pthread_kill(threading.main_thread().ident or 0, number)
+                else:
+                    signal.raise_signal(number)
+                return
 
     def hook(dropped: Any) -> None:
         stopped = dropped.exc_value and find_stopped(dropped.exc_value)
         if stopped is None:
             before(dropped)
             return
-        for number in CAUGHT:
-            signal.signal(number, stop)
-        again = threading.Timer(0.02, send_again, [stopped.status - 128])
-        again.daemon = True
-        again.start()
+        number = stopped.status - 128
+        threading.Thread(target=send_again, args=(number,), daemon=True).start()
+        for other in CAUGHT:  # the last thing: what is raised in a hook is dropped as well
+            signal.signal(other, stop)
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+        with gate:
+            over.set()
 
 
 @contextlib.contextmanager

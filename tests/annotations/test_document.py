@@ -84,3 +84,13 @@ def test_the_texts_of_any_document_are_not_without_end(tmp_path: Path) -> None:
     assert list_texts(load_xml(put(tmp_path, '<a n="x"><b>y</b></a>'))) == ["x", "y"]
     assert list_texts(load_table(put(tmp_path, "a,b\nc,d\n"))) == ["a", "b", "c", "d"]
     assert len(list_texts([["x"] * 100] * 1000)) <= 2100
+
+
+def test_a_document_that_says_something_twice_is_refused(tmp_path: Path) -> None:
+    """As files joined by hand do; JSON's readers keep the last and tell nobody."""
+    with pytest.raises(UserError, match="has annotations twice"):
+        load_json(put(tmp_path, '{"annotations": [{"a": 1}], "images": [], "annotations": []}'))
+    inner = '{"shapes": [{"flags": 1}, {"flags": 2, "flags": 3}], "flags": {}}'
+    assert load_json(put(tmp_path, inner))["shapes"] == [{"flags": 1}, {"flags": 3}]
+    many = ", ".join(f'"{k}.jpg": {{"0.jpg": 1}}' for k in range(99))
+    assert len(load_json(put(tmp_path, f"{{{many}}}"))) == 99

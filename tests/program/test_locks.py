@@ -78,3 +78,12 @@ def test_folders_made_for_a_lock_go_with_it_if_nothing_was_written(tmp_path: Pat
     release()
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {"there", "results", str(Path("results", "summary.csv"))}
+
+
+def test_where_nothing_can_be_written_no_other_run_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be written"):
+        hold(tmp_path / "file" / "cells.csv")
+    if Path("/proc/self").exists():
+        with pytest.raises(UserError, match="can't be written"):
+            hold(Path("/proc/cells.csv"))

@@ -31,3 +31,8 @@ def test_an_empty_name_is_not_the_working_folder(args: tuple, run: Run) -> None:
 @pytest.mark.parametrize("workers", [0, -1, MOST_WORKERS + 1, 100_000])
 def test_threads_are_bounded(workers: int, run: Run) -> None:
     assert f"wants 1 to {MOST_WORKERS}" in only_error(run("predict.py", CELL, "--workers", workers))
+
+
+@pytest.mark.parametrize("name", ["", "a\0.npz"])
+def test_a_name_that_is_none_is_refused(name: str, run: Run) -> None:
+    assert "name a file or a folder" in only_error(run("preprocess_data.py", "--output", name))
