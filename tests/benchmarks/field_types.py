@@ -81,7 +81,8 @@ def format_recall(truth: np.ndarray, given: np.ndarray) -> str:
     by_type = ", ".join(f"{name} {recall[name]:.2f} of {n}"
                         for name, n in zip(names.tolist(), cells, strict=True))  # fmt: skip
     missed, untyped = (int((given == word).sum()) for word in (MISSED, UNTYPED))
-    return f"| {np.mean(told):.3f} | {by_type} | {missed} | {untyped} | {len(truth)} |"
+    balanced = f"{np.mean(told):.3f}" if told else "-"
+    return f"| {balanced} | {by_type} | {missed} | {untyped} | {len(truth)} |"
 
 
 def time_pairs(typing: FieldCounter, bare: FieldCounter, paths: Sequence[Path]) -> list[float]:
