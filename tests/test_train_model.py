@@ -272,10 +272,10 @@ def test_a_network_that_fails_on_held_out_fields_is_kept_only_where_it_was_asked
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_training_from_nothing(epochs: int, few: Path, tmp_path: Path, run: Run) -> None:
+def test_training_from_nothing(epochs: int, tiny: Path, tmp_path: Path, run: Run) -> None:
     """And with no fine-tuning at all."""
     args = ("--weights", "none", "--epochs", epochs, "--field-epochs", 0)
-    result = run("train_model.py", "--data", few, *args, "--output-dir", tmp_path)
+    result = run("train_model.py", "--data", tiny, *args, "--output-dir", tmp_path)
     assert result.status == 0, result.err
     card = read_model_card(tmp_path)
     assert "none" in card["weights"]
