@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 from conftest import EXAMPLES, Run, only_error
 
-from hematovision.program.options import MOST_WORKERS
+from hematovision.program.options import MOST_WORKERS, option, parse_options
 
 CELL = EXAMPLES / "red_cell.png"
 
@@ -36,3 +39,14 @@ def test_threads_are_bounded(workers: int, run: Run) -> None:
 @pytest.mark.parametrize("name", ["", "a\0.npz"])
 def test_a_name_that_is_none_is_refused(name: str, run: Run) -> None:
     assert "name a file or a folder" in only_error(run("preprocess_data.py", "--output", name))
+
+
+def test_what_may_be_given_several_times_has_its_default() -> None:
+    @dataclass(frozen=True)
+    class Several:
+        seed: tuple[int, ...] = option((0, 1), "seeds")
+        files: tuple[Path, ...] = option((), "files")
+
+    assert parse_options(Several, "x", []).seed == (0, 1)
+    assert parse_options(Several, "x", ["--seed", "5", "--seed", "6"]).seed == (5, 6)
+    assert parse_options(Several, "x", []).files == ()
