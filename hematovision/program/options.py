@@ -113,7 +113,7 @@ def parse_options(cls: type, description: str | None, argv: Sequence[str] | None
         default = None if f.name in several else f.default
         parser.add_argument("--" + f.name.replace("_", "-"), default=default, help=text, **extra)
     values = vars(parser.parse_args(argv))
-    defaults = {f.name: f.default for f in dataclasses.fields(cls)}
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls)}
     options = cls(**values | {name: tuple(values[name] or defaults[name]) for name in several})
     for f in dataclasses.fields(cls):
         value, low, high = getattr(options, f.name), f.metadata["low"], f.metadata["high"]
