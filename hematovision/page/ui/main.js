@@ -24,6 +24,7 @@ import { Gestures } from "./stage/gestures.js";
 import { Live } from "./stage/live.js";
 import { View } from "./stage/view.js";
 import { nameOf, text } from "./texts.js";
+import { closeWaysOut } from "./ways_out.js";
 
 /** @typedef {import("./session/session.js").Cell} Cell */
 /** @typedef {import("./session/session.js").Field} Field */
@@ -36,11 +37,7 @@ function takeText(id) {
   return words;
 }
 
-// No policy that browsers know closes WebRTC: without its constructors this window can't connect.
-for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection"]) {
-  Reflect.deleteProperty(globalThis, name);
-}
-
+closeWaysOut();
 fillTexts();
 const about = JSON.parse(takeText("about-model"));
 const session = new Session(about.page);
