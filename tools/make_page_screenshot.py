@@ -22,6 +22,13 @@ FIELD = ROOT / "data" / "examples" / "field.jpg"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SIZE: ViewportSize = {"width": 1280, "height": 760}
+# A fake camera bears the path of its film.
+NAMED = """(() => {
+  const devices = navigator.mediaDevices;
+  const ask = devices.enumerateDevices.bind(devices);
+  devices.enumerateDevices = async () =>
+    (await ask()).map(({deviceId, kind}) => ({deviceId, kind, label: "Microscope camera"}));
+})()"""
 UNTIL = """async (isDone) => {
   await hematovision.ready;
   while (!isDone()) await new Promise((go) => setTimeout(go, 50));
@@ -68,6 +75,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         for name, show in (("page_desk", show_review), ("page_camera", show_camera)):
             page = browser.new_page(viewport=SIZE, offline=True)
+            page.add_init_script(NAMED)
             page.set_default_timeout(0)
             page.goto((ROOT / "hematovision.html").as_uri())
             show(page)

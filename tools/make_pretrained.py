@@ -17,12 +17,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
+
+from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import NAME, PRETRAINED, Card, FieldCard, read_card, write_card
 from hematovision.networks.detector import NAME as FIELDS_NAME
 from hematovision.program.console import UserError, command
-from hematovision.program.files import written_whole
+from hematovision.program.files import read_file, written_whole
 from hematovision.program.options import option, parse_options
 from hematovision.training.crops.rehearsal import FILE as REHEARSAL
+from hematovision.training.fields.fields import prepare_fields
+from hematovision.training.fields.looks import settle_looks
+from hematovision.training.fields.validation import choose_judges, find_held_out
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Options:
         "probabilities from which cells of a field count, instead of the validation split's: as "
         "they were best in laboratories left out",
         metavar="LABEL=P,...",
+    )
+    looks: Path | None = option(
+        None,
+        "archive whose validation fields settle anew which cells are to be looked at again, where "
+        "thresholds were set or the model's card doesn't say",
     )
 
 
@@ -56,6 +67,21 @@ def set_thresholds(card: FieldCard, told: str) -> FieldCard:
             raise UserError(f"--thresholds {part}: LABEL=P is wanted, P in (0, 1), of {known}")
         thresholds[label] = probability
     return replace(card, thresholds=thresholds)
+
+
+def settle_anew(folder: Path, card: FieldCard, archive: Path) -> FieldCard:
+    """The card of the network for fields in a folder, `sure` and `nearly` as the validation fields
+    of an archive have them."""
+    from hematovision.archive.loading import load_archive
+
+    fields = load_archive(archive, ["val"]).fields["val"]
+    typical = np.array([card.typical_side[label] for label in card.labels])
+    judges = fields.select(choose_judges(fields.lab, 0))
+    held_out = prepare_fields(judges, card.labels, typical)
+    exported = read_file(folder / f"{FIELDS_NAME}.tflite", "model")
+    found = find_held_out(exported, held_out, len(card.labels))
+    red = np.array([is_rbc(label) for label in card.labels])
+    return replace(card, **settle_looks(found, held_out, card.thresholds, typical, red))
 
 
 def join_fields(card: Card, of_fields: Card) -> Card:
@@ -93,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     card = join_fields(card, read_card(fields)) if options.fields else card
     if options.thresholds and card.fields:
         card = replace(card, fields=set_thresholds(card.fields, options.thresholds))
+    if options.looks and card.fields:
+        card = replace(card, fields=settle_anew(fields, card.fields, options.looks))
     options.output.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.tflite": options.model, f"{FIELDS_NAME}.tflite": fields}
     for name, folder in (sources | {REHEARSAL: options.model}).items():

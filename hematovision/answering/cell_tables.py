@@ -22,6 +22,7 @@ COLUMNS = (
     "counted",
     "type",
     "cut",
+    "look",
 )
 TYPE_COLUMNS = ("type", "count", "share", "ci95_low", "ci95_high", "confirmed")
 
@@ -39,6 +40,7 @@ def list_rows(answer: FieldAnswer) -> Iterator[dict[str, Any]]:
             "counted": cell.counted,
             "type": (cell.typed and cell.typed.type) or "",
             "cut": cell.cut,
+            "look": cell.look,
         }
 
 

@@ -27,6 +27,7 @@ from hematovision.networks.differential import (
     list_types,
     type_cells,
 )
+from hematovision.networks.looks import wants_look, wants_type
 from hematovision.networks.tiles import check_tiles
 from hematovision.program.console import say, say_once
 
@@ -97,15 +98,23 @@ class FieldCounter:
         tell_doubts(path, found)
         cells, (height, width) = found.cells, image.shape[:2]
         sure = self.detector.is_counted(cells)
-        counted = sure & belongs(cells.box, width, height, self.how.border)
+        belonging = belongs(cells.box, width, height, self.how.border)
+        counted = sure & belonging
         typed = np.full(len(sure), None)
         typed[sure] = self.type_cells(image, cells.pick(sure))
+        looks = belonging & wants_look(cells, sure, self.detector.bounds)
+        for i in np.flatnonzero(counted & ~looks):
+            looks[i] = typed[i] is not None and wants_type(
+                typed[i].type, typed[i].type_probabilities
+            )
         low, high = np.floor(cells.box[:, :2]), np.ceil(cells.box[:, 2:])
         boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
         columns = boxes, counted.tolist(), is_cut(cells.box, width, height).tolist(), typed
         of_field = tuple(
-            FoundCell(self.labels[k], float(p), tuple(box), *rest)
-            for k, p, box, *rest in zip(cells.label, cells.probability, *columns, strict=True)
+            FoundCell(self.labels[k], float(p), tuple(box), *rest, look=look)
+            for k, p, look, box, *rest in zip(
+                cells.label, cells.probability, looks.tolist(), *columns, strict=True
+            )
         )
         doubts = tuple(doubt.words for doubt in found.doubts)
         answer = FieldAnswer(str(path), width, height, {}, of_field, doubts=doubts)

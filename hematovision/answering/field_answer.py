@@ -21,6 +21,7 @@ class FoundCell:
     cut: bool = False  # by the border of the field
     typed: Typed | None = None  # of those sure enough to be counted whose label has types
     seen: bool = False  # in a field before, and counted there
+    look: bool = False  # a person is to look at it again
 
     @property
     def name(self) -> str:
@@ -35,6 +36,7 @@ class FoundCell:
             "box": list(self.box),
             "counted": self.counted,
             "cut": self.cut,
+            "look": self.look,
             **(asdict(self.typed) if self.typed else {}),
             **({"seen": True} if self.seen else {}),
         }
@@ -45,7 +47,8 @@ class FoundCell:
         typed = Typed(told["type"], told["type_probabilities"]) if "type" in told else None
         x0, y0, x1, y1 = told["box"]
         counted, cut, seen = told["counted"], told["cut"], told.get("seen", False)
-        return cls(told["label"], told["probability"], (x0, y0, x1, y1), counted, cut, typed, seen)
+        box, look = (x0, y0, x1, y1), told.get("look", False)
+        return cls(told["label"], told["probability"], box, counted, cut, typed, seen, look)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Taken:
                 f"already; {len(again)} cells seen again are counted once"
             )
         cells = tuple(
-            replace(cell, counted=False, seen=True) if i in seen else cell
+            replace(cell, counted=False, seen=True, look=False) if i in seen else cell
             for i, cell in enumerate(field.answer.cells)
         )
         self._before.append(Before(field.answer.image, counted, small))

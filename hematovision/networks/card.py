@@ -17,7 +17,7 @@ from typing import Literal
 from hematovision.networks.digests import Digests, Kept, write_digests
 from hematovision.program.console import UserError, first_line
 from hematovision.program.files import HERE, read_file, write_text
-from hematovision.program.records import read_record, within, write_record
+from hematovision.program.records import read_record, some_within, within, write_record
 
 NAME = "hematovision"
 PRETRAINED = HERE / "data" / "pretrained"
@@ -37,6 +37,10 @@ class FieldCard:
     seal: str | None = None
     typical_side: dict[str, float] = within(*SIDES)  # of each label, in parts of a red cell's
     thresholds: dict[str, float] = within(0.001, 1)  # probability from which a cell is counted
+    # Probabilities between which a cell is to be looked at again: below, where it is counted; from
+    # there up, where it isn't (`networks.looks`).
+    sure: dict[str, float] = some_within(0.001, 1)
+    nearly: dict[str, float] = some_within(0.001, 1)
     cell: float | None = None  # pixels across a red cell, at the scale it looks at
     epochs: int | None = None
     cells_without_a_box: int | None = None  # that it learnt as cells all the same

@@ -21,6 +21,7 @@ from hematovision.cells.labels import is_rbc
 from hematovision.networks.card import Card, FieldCard, check_seal
 from hematovision.networks.doubts import DARK_FIELD, Doubt, find_doubts, measure_brightness
 from hematovision.networks.litert import Network
+from hematovision.networks.looks import find_bounds
 from hematovision.networks.population import recall_many
 from hematovision.networks.scale import (
     Scale,
@@ -124,6 +125,18 @@ def find_doubles(
     return double
 
 
+def leave_doubles_out(
+    cells: Cells, thresholds: np.ndarray, typical: np.ndarray, red: np.ndarray
+) -> Cells:
+    """The cells without those that would be counted twice; the uncounted ones stay."""
+    counted = np.flatnonzero(cells.probability >= thresholds[cells.label])
+    certain = cells.pick(counted)
+    certainty = certain.probability / thresholds[certain.label]
+    kept = np.ones(len(cells.label), bool)
+    kept[counted] = ~find_doubles(certain, certainty, typical, red)
+    return cells.pick(kept)
+
+
 class Detector:
     """The exported network and its card: a field in, its cells out, without TensorFlow."""
 
@@ -131,6 +144,7 @@ class Detector:
         self.labels = card.labels
         self.thresholds = np.array([card.thresholds[label] for label in self.labels])
         self.typical = np.array([card.typical_side[label] for label in self.labels])
+        self.bounds = find_bounds(card)
         red = np.array([is_rbc(label) for label in self.labels])
         self.red = red if red.any() else self.typical > SMALL
         check_seal(model, self.labels, card.seal)
@@ -210,7 +224,8 @@ class Detector:
         the counted ones were called white before."""
         sure = self.is_counted(cells)
         cells, recalled = recall_many(cells, levelled, sure, self.typical, self.red)
-        return self._leave_doubles_out(cells), int((recalled & sure).sum())
+        single = leave_doubles_out(cells, self.thresholds, self.typical, self.red)
+        return single, int((recalled & sure).sum())
 
     def _measure_seen(self, cells: Cells, image: np.ndarray) -> float | None:
         """How large a red cell is by those counted, in pixels; None where they are too few."""
@@ -219,15 +234,6 @@ class Detector:
         if len(telling.label) < 3:
             return None
         return measure_seen(telling, self.typical)
-
-    def _leave_doubles_out(self, cells: Cells) -> Cells:
-        """The cells without those that would be counted twice; the uncounted ones stay."""
-        counted = np.flatnonzero(self.is_counted(cells))
-        certain = cells.pick(counted)
-        certainty = certain.probability / self.thresholds[certain.label]
-        kept = np.ones(len(cells.label), bool)
-        kept[counted] = ~find_doubles(certain, certainty, self.typical, self.red)
-        return cells.pick(kept)
 
     def is_counted(self, cells: Cells) -> np.ndarray:
         """Whether each cell is certain enough to be counted: (n,) bool."""

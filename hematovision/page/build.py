@@ -27,13 +27,14 @@ from hematovision.annotations import complete
 from hematovision.answering import cell_tables, overlap
 from hematovision.cells import border, cells, taxonomy
 from hematovision.cells.drawing import choose_colours
-from hematovision.cells.taxonomy import find_parent, lineage
+from hematovision.cells.taxonomy import find_parent, is_a, lineage
 from hematovision.networks import (
     classifier,
     detector,
     differential,
     doubts,
     litert,
+    looks,
     population,
     scale,
     tiles,
@@ -52,7 +53,7 @@ EXAMPLE = HERE / "data" / "examples" / "field.jpg"
 # The rooms that the page twins, and takes constants from.
 ROOMS = (
     tables, images, light, frame, cells, border, taxonomy, tiles, scale, population, doubts,
-    detector, classifier, differential, litert, complete, cell_tables, overlap,
+    detector, classifier, differential, looks, litert, complete, cell_tables, overlap,
 )  # fmt: skip
 KEPT = ("classes", "image_size", "threshold", "novelty_threshold", "fields")  # of the model card
 WASM = "litert_wasm_compat_internal"
@@ -178,20 +179,24 @@ def write_policy(script: str, style: str) -> str:
 def describe_model(card: Card, of_fields: FieldCard, networks: Sequence[bytes]) -> str:
     """What the page knows of its model, as JSON."""
     labels, classes = of_fields.labels, card.classes
+    types, bounds = differential.list_types(classes, labels), looks.find_bounds(of_fields)
     colours = {k: f"#{bytes(rgb).hex()}" for k, rgb in choose_colours(labels).items()}
     page = {
         "id": hashlib.sha256(b"".join(networks)).hexdigest()[:12],
         "labels": labels,
         "classes": classes,
-        "types": differential.list_types(classes, labels),
+        "types": types,
         "kinds": {k: list(lineage(k))[1:] for k in classes},
         "thresholds": of_fields.thresholds,
+        "sure": dict(zip(labels, bounds.sure.tolist(), strict=True)),
+        "nearly": dict(zip(labels, bounds.nearly.tolist(), strict=True)),
         "colours": colours,
     }
     told = write_record(card)
     kept = {key: told[key] for key in KEPT}
     kept["parents"] = [find_parent(k, classes) for k in classes]
     kept["kind_threshold"] = card.kind_threshold
+    kept["typed"] = [label for label in labels if any(is_a(name, label) for name in types)]
     about = {"page": page, "card": kept, "litert": litert_version()}
     return json.dumps(about).replace("<", "\\u003c")
 

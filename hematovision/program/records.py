@@ -31,6 +31,11 @@ def within(low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
+def some_within(low: float, high: float) -> Any:
+    """Declare a table of numbers that lie in a range, ends included; none of them by default."""
+    return dataclasses.field(default_factory=dict, metadata={"low": low, "high": high})
+
+
 def read_record(cls: type[Record], value: Any) -> Record:
     """The record of a JSON object; ValueError where it lacks something, or is no such thing."""
     if not isinstance(value, dict):

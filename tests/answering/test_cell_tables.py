@@ -16,6 +16,7 @@ def test_a_row_of_a_cell_says_what_the_json_says() -> None:
     assert rows[0] == {
         "image": "a.jpg", "label": "RBC", "probability": Decimal("0.9000"), "xmin": 0, "ymin": 4,
         "xmax": 30, "ymax": 40, "area_px": 30 * 36, "counted": True, "type": "", "cut": True,
+        "look": False,
     }  # fmt: skip
     assert [row["type"] for row in rows] == ["", "", "Neutrophil", ""]
 

@@ -44,6 +44,7 @@ def test_output_holds_pictures_cells_and_a_summary(count: Run, tmp_path: Path) -
         assert (row["image"], row["label"], box) == (image, cell["label"], cell["box"])
         assert int(row["area_px"]) == (box[2] - box[0]) * (box[3] - box[1])
         assert row["cut"] == str(cell["cut"])
+        assert row["look"] == str(cell["look"])
     with open(tmp_path / "out" / "summary.csv", newline="") as file:
         *fields, total = csv.DictReader(file)
     for row, answer in zip(fields, found, strict=True):

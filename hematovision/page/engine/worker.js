@@ -28,6 +28,8 @@ class Cancelled extends Error {}
 let detector;
 /** @type {Classifier} */
 let classifier;
+/** @type {string[]} labels that have types */
+let typed = [];
 /** @type {Promise<void>} what has to end before the next question is turned to */
 let queue = Promise.resolve();
 let asked = 0; // the number of the question that is turned to
@@ -45,6 +47,7 @@ async function start({ card, networks, wasm }) {
     await breathe(asked);
     return answer;
   });
+  typed = card.typed;
   classifier = new Classifier(card, (crop, size) => crops(crop, size, size));
   postMessage({ type: "ready" });
 }
@@ -80,7 +83,7 @@ async function breathe(id) {
 
 /**
  * Find the cells of a field, or name the one cell that a picture shows; then say what the crop
- * network thinks of each cell that is counted.
+ * network calls each counted cell whose label has types.
  * @param {Ask} question
  */
 async function look({ id, image, kind, minProbability, cellPx, key }) {
@@ -103,9 +106,10 @@ async function look({ id, image, kind, minProbability, cellPx, key }) {
   postMessage({ type: "found", id, cells: labelled, scale: field.scale, doubts: field.doubts });
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
-    const second = cell.counted ? await classifier.answerBox(image, cell.box) : null;
+    const isAsked = cell.counted && typed.includes(detector.labels[cell.label]);
+    const second = isAsked ? await classifier.answerBox(image, cell.box) : null;
     const sure = second && classifier.sureOfKind(second);
-    seconds.push(second && { label: second.label, uncertain: second.uncertain, sure });
+    seconds.push(second && { label: second.label, probability: second.probability, sure });
     if (n % 16 === 15) await breathe(id);
   }
   postMessage({ type: "answer", id, seconds, overlaps: findOverlaps(key, image) });

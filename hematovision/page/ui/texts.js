@@ -180,7 +180,6 @@ export const TEXTS = {
   whyNear: "hardly sure enough to be counted",
   whyMissed: "nearly counted; is it one?",
   whyOther: "close up it looks like {label}",
-  whyUnlike: "close up it looks like nothing learnt",
   whyType: "of which type? its letter names it (those of the differential)",
   isUncounted: "not counted",
   isByHand: "by hand",
@@ -271,7 +270,7 @@ export const TEXTS = {
   pngTooLarge: "The picture is too large for this browser to draw.",
 
   helpDoubt:
-    "To look at: cells that were hardly, or nearly, sure enough to be counted; that look like another kind of cell close up; or like nothing that the model has learnt.",
+    "To look at: cells that were hardly, or nearly, sure enough to be counted, and white cells whose type isn't sure: cells like them are often wrong.",
   keyU: "next cell to look at, with Shift the one before",
   keyC: "gone through this picture, or not yet",
   keyTab: "next cell, cell before, in the list's order",

@@ -34,6 +34,7 @@ from hematovision.training.fields.known import (
     settle_typical,
     tell_jumps,
 )
+from hematovision.training.fields.looks import settle_looks
 from hematovision.training.fields.network import build_field_network, make_run
 from hematovision.training.fields.thresholds import choose_thresholds
 from hematovision.training.fields.validation import (
@@ -114,6 +115,7 @@ def learn_fields(
         seal=seal(exported, labels),
         typical_side=dict(zip(labels, trainer.typical.tolist(), strict=True)),
         thresholds=thresholds,
+        **settle_looks(found, held_out, thresholds, trainer.typical, trainer.red),
         cell=CELL,
         epochs=plan.epochs,
         cells_without_a_box=sum(len(f.box) - f.annotated for f in learnt),

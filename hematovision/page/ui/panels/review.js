@@ -2,6 +2,7 @@
  * Cells to look at: the list, and what one key does to a cell.
  */
 import { byId, make, tell } from "../elements.js";
+import { wantsType } from "../session/looks.js";
 import { isByHand, live } from "../session/session.js";
 import { nameOf, text } from "../texts.js";
 
@@ -12,12 +13,10 @@ import { nameOf, text } from "../texts.js";
 
 /** Why a cell wants another look. @param {Session} session @param {Cell} cell */
 function reason(session, cell) {
-  if (cell.second && cell.counted) {
-    if (!session.agrees(cell.second.label, cell.label)) {
-      return text("whyOther", { label: nameOf(cell.second.label) });
-    }
-    if (cell.second.uncertain) return text("whyUnlike");
-    if (session.isTypeOpen(cell)) return text("whyType");
+  if (cell.second && cell.counted && wantsType(session.model, cell)) {
+    const { label } = cell.second;
+    const isWhite = label === cell.label || session.model.kinds[label]?.includes(cell.label);
+    return text(isWhite ? "whyType" : "whyOther", { label: nameOf(label) });
   }
   return text(cell.counted ? "whyNear" : "whyMissed");
 }

@@ -39,8 +39,11 @@ export function pixelsOf(field, cell) {
   return [Math.max(0, x0), Math.max(0, y0), Math.min(field.width, x1), Math.min(field.height, y1)];
 }
 
-/** What predict.py's cells.csv says of a cell. @param {Field} field @param {Cell} cell */
-function describeCell(field, cell) {
+/**
+ * What predict.py's cells.csv says of a cell.
+ * @param {Session} session @param {Field} field @param {Cell} cell
+ */
+function describeCell(session, field, cell) {
   const [xmin, ymin, xmax, ymax] = pixelsOf(field, cell);
   const said = cell.origin?.label === cell.label && cell.origin.counted === cell.counted;
   return {
@@ -52,6 +55,7 @@ function describeCell(field, cell) {
     counted: counts(field, cell) ? "True" : "False",
     type: (cell.counted && cell.type) || "",
     cut: isCut(cell.box, field.width, field.height) ? "True" : "False",
+    look: session.doubt(cell, field) ? "True" : "False",
   };
 }
 
@@ -63,7 +67,7 @@ export function cellsCsv(session) {
   const rows = session.found.flatMap((field) =>
     live(field)
       .filter((cell) => session.isListed(cell))
-      .map((cell) => describeCell(field, cell)),
+      .map((cell) => describeCell(session, field, cell)),
   );
   const columns = /** @type {(keyof ReturnType<typeof describeCell>)[]} */ (COLUMNS);
   return csv([columns, ...rows.map((values) => columns.map((column) => values[column]))]);

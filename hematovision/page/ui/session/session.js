@@ -2,7 +2,7 @@
  * What is open: fields, their cells, what was changed by hand, and how to take it back.
  */
 import { belongs } from "../../engine/border.js";
-import { isRbc, isWhite } from "../../engine/cells.js";
+import { isTypeOpen, rateDoubt } from "./looks.js";
 
 /** @typedef {import("../../engine/cells.js").Box} Box */
 
@@ -15,14 +15,17 @@ import { isRbc, isWhite } from "../../engine/cells.js";
  * @property {string[]} types of white cells that the crop network tells apart
  * @property {Record<string, string[]>} kinds what each class is a kind of
  * @property {Record<string, number>} thresholds
+ * @property {Record<string, number>} sure from which a counted cell isn't asked about
+ * @property {Record<string, number>} nearly from which one is that isn't counted
  * @property {Record<string, string>} colours
  */
 
 /**
  * A cell of a field. `origin`: as the model found it, null where it was added by hand. `second`:
- * what the crop network says of it, and how `sure` it is of its kind. `type`: of a white cell,
- * `proposed` by the model or given by hand; `tallied` once it is in the differential, `named` where
- * a person gave it outside of that. `seen`: a person said that it's right.
+ * what the crop network says of it, where its label has types, and how `sure` it is of its kind.
+ * `type`: of a white cell, `proposed` by the model or given by hand; `tallied` once it is in the
+ * differential, `named` where a person gave it outside of that. `seen`: a person said that it's
+ * right.
  * @typedef {object} Cell
  * @property {number} id
  * @property {string} label
@@ -30,7 +33,7 @@ import { isRbc, isWhite } from "../../engine/cells.js";
  * @property {Box} box
  * @property {boolean} counted
  * @property {{label: string, box: Box, counted: boolean} | null} origin
- * @property {{label: string, uncertain: boolean, sure?: number | null} | null} second
+ * @property {{label: string, probability: number, sure?: number | null} | null} second
  * @property {string | null} type
  * @property {string | null} proposed
  * @property {boolean} named
@@ -244,41 +247,19 @@ export class Session {
   }
 
   /**
-   * Whether the crop network's class stands for a label.
-   * @param {string} name @param {string} label
-   */
-  agrees(name, label) {
-    const { classes, kinds } = this.model;
-    if (name === label || kinds[name]?.includes(label)) return true;
-    if (classes.some((one) => one === label || kinds[one]?.includes(label))) return false;
-    return !classes.some(isRbc) || isRbc(name) === isRbc(label);
-  }
-
-  /**
    * How much a cell wants another look: 0 settled or sure, from 1 up doubtful, more the more.
    * @param {Cell} cell @param {Field | null} [field] that it is of @returns {number}
    */
   doubt(cell, field = this.now) {
-    if (field?.checked || cell.deleted || cell.seen || isByHand(cell) || cell.probability === null)
-      return 0;
-    const threshold = this.model.thresholds[cell.label];
-    const away = cell.probability - threshold;
-    const near = away >= 0 ? 1 - away / (1 - threshold) : cell.probability / threshold;
-    if (!cell.counted) return near > NEAR_BELOW ? near + 1 : 0;
-    const other = cell.second !== null && !this.agrees(cell.second.label, cell.label);
-    const unlike = cell.second?.uncertain ?? false;
-    const known = (near > NEAR_ABOVE ? 1 : 0) + (other ? 1.5 : 0) + (unlike ? 1 : 0);
-    const reasons = known + (this.isTypeOpen(cell) ? 1.5 - (cell.second?.sure ?? 0) : 0);
-    return reasons ? reasons + near : 0;
+    const isSettled = field?.checked || cell.deleted || cell.seen || isByHand(cell);
+    if (isSettled || this.again.has(cell.id)) return 0;
+    if (field && !belongs(cell.box, field.width, field.height, field.border)) return 0;
+    return rateDoubt(this.model, cell);
   }
 
-  /**
-   * Whether it can't be told which type of white cell a cell is: to name it would teach a model.
-   * @param {Cell} cell
-   */
-  isTypeOpen({ label, type, proposed, second }) {
-    if (!isWhite(label) || (type !== null && type !== proposed)) return false;
-    return typeof second?.sure === "number" && second.sure < SURE_OF_TYPE;
+  /** Whether to name its type would teach a model. @param {Cell} cell */
+  isTypeOpen(cell) {
+    return isTypeOpen(cell);
   }
 
   /** Doubtful cells of a field, most doubtful first. @param {Field} field */
@@ -314,8 +295,4 @@ export class Session {
   }
 }
 
-// In parts of the way from the threshold to certainty, or to nothing.
-const NEAR_ABOVE = 0.85;
-const NEAR_BELOW = 0.8;
-const SURE_OF_TYPE = 0.8; // share of the likeliest type from which it isn't asked about
 const SAME_TYPE = 3; // cells of one proposed type before, that halve what a further one teaches
