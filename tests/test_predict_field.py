@@ -46,7 +46,9 @@ def test_json_is_what_the_contract_says(count: Run) -> None:
         assert answer["cells"]
         for cell in answer["cells"]:
             of_type = ["type", "type_probabilities"] if cell["label"] == "WBC" else []
-            assert list(cell) == ["label", "probability", "box", "counted", "cut", *of_type]
+            known = ["label", "probability", "box", "counted", "cut", "look"]
+            assert list(cell) == [*known, *of_type]
+            assert isinstance(cell["look"], bool)
             x0, y0, x1, y1 = cell["box"]
             assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
             assert all(isinstance(v, int) for v in cell["box"])

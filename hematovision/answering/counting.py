@@ -111,8 +111,8 @@ class FieldCounter:
         boxes = np.concatenate([low, high], axis=1).astype(int).tolist()
         columns = boxes, counted.tolist(), is_cut(cells.box, width, height).tolist(), typed
         of_field = tuple(
-            FoundCell(self.labels[k], float(p), tuple(box), *rest, look=look)
-            for k, p, look, box, *rest in zip(
+            FoundCell(self.labels[k], float(p), tuple(box), is_in, cut, named, look=look)
+            for k, p, look, box, is_in, cut, named in zip(
                 cells.label, cells.probability, looks.tolist(), *columns, strict=True
             )
         )

@@ -54,7 +54,19 @@ def leave(number: int, frame: FrameType | None = None) -> None:
     os._exit(128 + number)
 
 
+def is_loading(frame: FrameType | None) -> bool:
+    """Whether a library in C is being imported: what is raised there may end the process by C++'s
+    own way, without a word."""
+    while frame is not None:
+        if frame.f_code.co_name == "create_module" and "importlib" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def stop(number: int, frame: FrameType | None) -> None:
+    if is_loading(frame):
+        leave(number)
     for other in CAUGHT:
         signal.signal(other, leave)
     raise Stopped(number)

@@ -192,3 +192,29 @@ def test_a_signal_that_a_library_makes_an_error_of_is_a_signal_still() -> None:
     assert caught.value.status == 143
     with pytest.raises(ImportError), stoppable():
         raise ImportError("another")
+
+
+def test_a_signal_met_while_a_library_in_c_is_loaded_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left: list[int] = []
+
+    def leave(number: int, frame: object = None) -> None:
+        left.append(number)
+        raise SystemExit(128 + number)  # what ends the process, here only the test
+
+    monkeypatch.setattr("hematovision.program.signals.leave", leave)
+    # As importlib calls what a library does at its first moment.
+    loading = "def create_module(first):\n    first()\n"
+    place: dict[str, object] = {}
+    exec(compile(loading, "<frozen importlib._bootstrap_external>", "exec"), place)
+    create = place["create_module"]
+    assert callable(create)
+    with stoppable():
+        with pytest.raises(SystemExit):
+            create(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert left == [signal.SIGTERM]
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+    assert len(left) == 1

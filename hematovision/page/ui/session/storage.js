@@ -173,9 +173,11 @@ export class Storage {
 
   /** @param {Field} field */
   async keepNow(field) {
-    clearTimeout(this.pending.get(field.key));
+    const due = this.pending.get(field.key);
+    clearTimeout(due);
     const written = await this.write(["fields"], (fields) => fields.put(this.recordOf(field)));
-    if (written) this.unwritten.delete(field.key);
+    // An edit made meanwhile isn't written yet.
+    if (written && this.pending.get(field.key) === due) this.unwritten.delete(field.key);
   }
 
   /** Forget some fields and their pictures. @param {Field[]} gone */
