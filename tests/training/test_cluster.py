@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -105,6 +106,16 @@ def free_address() -> str:
         return f"127.0.0.1:{one.getsockname()[1]}"
 
 
+def connect_soon(address: str) -> socket.socket:
+    """A connection, as soon as the thread that is to listen there does."""
+    host, _, port = address.rpartition(":")
+    for _ in range(100):
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection((host, int(port)), timeout=5)
+        time.sleep(0.1)
+    raise AssertionError(f"nobody listens at {address}")
+
+
 def meet(cluster: Cluster, seconds: float, told: dict[int, str]) -> threading.Thread:
     def gather() -> None:
         try:
@@ -121,8 +132,7 @@ def meet(cluster: Cluster, seconds: float, told: dict[int, str]) -> threading.Th
 def test_they_go_on_when_all_are_there_and_not_before() -> None:
     addresses, told = [free_address(), "b:2", "c:3", "d:4"], {}
     threads = [meet(Cluster(k, addresses), 30, told) for k in (1, 0, 2)]
-    host, _, port = addresses[0].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as stranger:
+    with connect_soon(addresses[0]) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
         time.sleep(1)
         assert not told
