@@ -250,7 +250,8 @@ def test_white_cells_of_open_type_are_asked_about_and_a_letter_names_them(
             const proposed = k < 6 ? "Neutrophil" : "Monocyte";
             Object.assign(cell, {label: "WBC", probability: 0.99, proposed, type: proposed});
             cell.origin.label = "WBC";
-            cell.second = {label: proposed, uncertain: false, sure: k === 7 ? 0.95 : 0.5 + k / 100};
+            const sure = k === 7 ? 0.99 : 0.5 + k / 100;
+            cell.second = {label: proposed, probability: sure, sure};
           }
           session.changed("cells");
         })()"""

@@ -2,7 +2,7 @@
  * Cells to look at: the list, and what one key does to a cell.
  */
 import { byId, make, tell } from "../elements.js";
-import { isTypeOpen, wantsType } from "../session/looks.js";
+import { wantsType } from "../session/looks.js";
 import { isByHand, live } from "../session/session.js";
 import { nameOf, text } from "../texts.js";
 
@@ -13,8 +13,7 @@ import { nameOf, text } from "../texts.js";
 
 /** Why a cell wants another look. @param {Session} session @param {Cell} cell */
 function reason(session, cell) {
-  const isOpen = wantsType(session.model, cell) || isTypeOpen(cell);
-  if (cell.second && cell.counted && isOpen) {
+  if (cell.second && cell.counted && wantsType(session.model, cell)) {
     const { label } = cell.second;
     const isWhite = label === cell.label || session.model.kinds[label]?.includes(cell.label);
     return text(isWhite ? "whyType" : "whyOther", { label: nameOf(label) });

@@ -20,7 +20,8 @@ export function wantsType({ kinds }, cell) {
 }
 
 /**
- * Whether it can't be told which type of white cell a cell is: to name it would teach a model.
+ * Whether it can't be told which type of white cell a cell is: to name it would teach a model. Then
+ * `wantsType` holds too: of all classes a type's share is no larger than among types.
  * @param {Cell} cell
  */
 export function isTypeOpen(cell) {
@@ -38,8 +39,7 @@ export function rateDoubt(model, cell) {
   const threshold = model.thresholds[label];
   if (!cell.counted) return probability < model.nearly[label] ? 0 : 1 + probability / threshold;
   const near = 1 - (probability - threshold) / (1 - threshold);
-  const isOpen = wantsType(model, cell) || isTypeOpen(cell);
-  const open = isOpen ? 1.5 - (cell.second?.sure ?? 0) : 0;
+  const open = wantsType(model, cell) ? 1.5 - (cell.second?.sure ?? 0) : 0;
   const reasons = (probability < model.sure[label] ? 1 : 0) + open;
   return reasons ? reasons + near : 0;
 }

@@ -257,11 +257,6 @@ export class Session {
     return rateDoubt(this.model, cell);
   }
 
-  /** Whether to name its type would teach a model. @param {Cell} cell */
-  isTypeOpen(cell) {
-    return isTypeOpen(cell);
-  }
-
   /** Doubtful cells of a field, most doubtful first. @param {Field} field */
   doubtful(field) {
     return this.rate(field).map(({ cell }) => cell);
@@ -283,7 +278,7 @@ export class Session {
     rated.sort((a, b) => b.doubt - a.doubt);
     /** @type {Map<string | null, number>} */
     const alike = new Map();
-    for (const one of rated.filter(({ cell }) => this.isTypeOpen(cell))) {
+    for (const one of rated.filter(({ cell }) => isTypeOpen(cell))) {
       const before = alike.get(one.cell.proposed) ?? 0;
       alike.set(one.cell.proposed, before + 1);
       one.doubt /= 1 + before / SAME_TYPE;
