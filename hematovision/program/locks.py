@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hematovision.program.console import ENDINGS, UserError
 from hematovision.program.files import check_writable
+from hematovision.program.signals import TEMPORARY
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -45,6 +46,7 @@ def hold(path: Path) -> None:
     except NotImplementedError:  # a file system without locks
         return
     HELD[lock] = held
+    TEMPORARY.add(str(lock))  # a signal that ends the run at once leaves none behind either
 
 
 def release() -> None:
@@ -52,6 +54,7 @@ def release() -> None:
     made for them and are empty."""
     while HELD:
         path, held = HELD.popitem()
+        TEMPORARY.discard(str(path))
         with contextlib.suppress(OSError):  # another run may hold it from here on
             path.unlink(missing_ok=True)
         held.release()

@@ -22,7 +22,7 @@ WORDS = {
 }  # fmt: skip
 CAUGHT = {getattr(signal, name): word for name, word in WORDS.items() if hasattr(signal, name)}
 SCRIPTS = ("preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py")
-TEMPORARY: set[str] = set()  # files that are being written, to be taken away
+TEMPORARY: set[str] = set()  # files that are being written, and locks: to be taken away
 
 
 class Stopped(BaseException):

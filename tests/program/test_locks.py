@@ -87,3 +87,19 @@ def test_where_nothing_can_be_written_no_other_run_is_blamed(tmp_path: Path) -> 
     if Path("/proc/self").exists():
         with pytest.raises(UserError, match="can't be written"):
             hold(Path("/proc/cells.csv"))
+
+
+LEAVE = """
+import signal, sys
+from pathlib import Path
+from hematovision.program.locks import hold
+from hematovision.program.signals import leave
+hold(Path(sys.argv[1]))
+leave(signal.SIGTERM)
+"""
+
+
+def test_a_run_that_a_signal_ends_at_once_leaves_no_lock(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVE, str(tmp_path / "cells.csv")], cwd=ROOT)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
