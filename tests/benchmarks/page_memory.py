@@ -10,7 +10,6 @@ Linux, Chromium and tests/requirements.txt.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,31 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import cv2
 import numpy as np
+from chromium import FIELD, check_page, count_field, launch, open_page
 
 from hematovision.pictures.images import read_image
 from hematovision.program.console import UserError, command
 from hematovision.program.options import option, parse_options
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-COUNTED = """async (n) => {
-  await hematovision.ready;
-  const {session, intake} = hematovision;
-  const isDone = () => session.fields.length === n && session.fields[n - 1].state === "done";
-  while (!isDone() || intake.running) await new Promise((go) => setTimeout(go, 20));
-}"""
-
 
 @dataclass(frozen=True)
 class Options:
     page: Path = option(Path("hematovision.html"), "the page, as `make page` writes it")
-    picture: Path = option(
-        ROOT / "data" / "examples" / "field.jpg", "field that windows are cut of"
-    )
+    picture: Path = option(FIELD, "field that windows are cut of")
     fields: int = option(500, "how many fields", low=4)
     every: int = option(50, "fields between two measures", low=1)
     side: int = option(320, "pixels along the longer side of a window", low=240)
@@ -80,18 +69,14 @@ def measure(page: Any, session: Any, renderer: int) -> Taken:
 
 def fill_page(browser: Any, options: Options) -> Iterator[tuple[int, Taken, float]]:
     """Fields in the page, what it takes with them, and seconds a field since the last measure."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, offline=True)
-    page.set_default_timeout(0)
-    page.goto(options.page.absolute().as_uri())
+    page = open_page(browser, options.page)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     of_browser = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
     renderer = max(p["id"] for p in of_browser["processInfo"] if p["type"] == "renderer")
     start = time.perf_counter()
     for n, data in zip(range(1, options.fields + 1), cut_windows(options), strict=False):
-        file = {"name": f"{n:04}.jpg", "mimeType": "image/jpeg", "buffer": data}
-        page.set_input_files("#file", [file])
-        page.evaluate(COUNTED, n)
+        count_field(page, n, data)
         if n % options.every == 0 or n == options.fields:
             seconds = (time.perf_counter() - start) / options.every
             yield n, measure(page, session, renderer), seconds
@@ -101,19 +86,13 @@ def fill_page(browser: Any, options: Options) -> Iterator[tuple[int, Taken, floa
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     options: Options = parse_options(Options, __doc__, argv)
-    from playwright.sync_api import sync_playwright
-
-    if not options.page.is_file():
-        raise UserError(f"{options.page}: No such file or directory; make it with `make page`")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    check_page(options.page)
     print(f"{'fields':>6}{'objects, MB':>13}{'process, MB':>13}{'seconds each':>14}", flush=True)
     rows = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with launch() as browser:
         for n, taken, seconds in fill_page(browser, options):
             rows.append((n, *taken))
             print(f"{n:>6}{taken.objects:>13.1f}{taken.process:>13.0f}{seconds:>14.2f}", flush=True)
-        browser.close()
     fields, objects, process = np.array(rows[len(rows) // 2 :]).T
     if len(fields) > 1:
         slopes = [1e3 * np.polyfit(fields, column, 1)[0] for column in (objects, process)]
