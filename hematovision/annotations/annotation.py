@@ -17,7 +17,6 @@ from hematovision.cells.labels import LONGEST_LABEL, clean_label
 from hematovision.program.console import UserError
 from hematovision.program.files import read_file
 
-# A whole dataset's COCO JSON is some 100 bytes a box; what is larger is no annotation of fields.
 # What Python decodes too, and no file is written in.
 NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 MOST_BOXES = 20_000  # of one field

@@ -14,10 +14,10 @@ import numpy as np
 from hematovision.program.console import progress, run_ahead, say
 from hematovision.training.calibration import check_loss
 from hematovision.training.fields.fields import TrainingField, pack_found, unpack_found
-from hematovision.training.fields.overlays import cut_cells
 from hematovision.training.fields.unboxed import label_anew
-from hematovision.training.fields.views import ViewInputs, draw_view
-from hematovision.training.fields.windows import WINDOWS
+from hematovision.training.fields.views.drawing import ViewInputs, draw_view
+from hematovision.training.fields.views.overlays import cut_cells
+from hematovision.training.fields.views.windows import WINDOWS
 from hematovision.training.plan import Plan, Row, say_row
 from hematovision.training.precision import mixed_precision
 from hematovision.training.shrinkage import SHARE, average_weights, read_values, restore

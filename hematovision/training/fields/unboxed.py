@@ -13,7 +13,7 @@ from hematovision.networks.tiles import find_cells
 from hematovision.program.console import progress, say
 from hematovision.training.fields.fields import TrainingField
 from hematovision.training.fields.network import make_run
-from hematovision.training.fields.windows import MIN_SHOWN
+from hematovision.training.fields.views.windows import MIN_SHOWN
 
 if TYPE_CHECKING:
     import keras

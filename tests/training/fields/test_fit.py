@@ -11,8 +11,8 @@ from drawing import LABELS, RED
 
 from hematovision.training.fields.fit import box_loss, draw_fields, heat_loss
 from hematovision.training.fields.validation import choose_judges
-from hematovision.training.fields.views import draw_target
-from hematovision.training.fields.windows import View
+from hematovision.training.fields.views.drawing import draw_target
+from hematovision.training.fields.views.windows import View
 
 
 def test_losses_are_nothing_for_the_right_answer_and_blind_to_what_is_unknown() -> None:

@@ -19,10 +19,10 @@ from hematovision.networks.tiles import CELL
 from hematovision.pictures.frame import QUARTER
 from hematovision.pictures.light import level_light
 from hematovision.training.fields.fields import TrainingField
-from hematovision.training.fields.overlays import choose_cells, lay_over
-from hematovision.training.fields.shapes import crenate, soil
-from hematovision.training.fields.stains import stain_anew
-from hematovision.training.fields.windows import WINDOWS, View, cut_window, flip
+from hematovision.training.fields.views.overlays import choose_cells, lay_over
+from hematovision.training.fields.views.shapes import crenate, soil
+from hematovision.training.fields.views.stains import stain_anew
+from hematovision.training.fields.views.windows import WINDOWS, View, cut_window, flip
 from hematovision.training.views import coarsen
 
 

@@ -19,8 +19,8 @@ from hematovision.pictures.frame import QUARTER
 from hematovision.pictures.images import resize
 from hematovision.pictures.light import GROUND
 from hematovision.training.fields.fields import TrainingField
-from hematovision.training.fields.shapes import misshape
-from hematovision.training.fields.windows import MIN_SHOWN, View
+from hematovision.training.fields.views.shapes import misshape
+from hematovision.training.fields.views.windows import MIN_SHOWN, View
 
 MOST_CUT = 400  # cells of a laboratory and label that are kept to be laid over fields
 FEW_CUT = 8  # below so many, a field is laid over with another laboratory's

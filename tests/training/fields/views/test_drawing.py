@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from drawing import RED, TYPICAL, make_training_field
 
-from hematovision.training.fields.overlays import cut_cells
-from hematovision.training.fields.views import ViewInputs, draw_target, draw_view
-from hematovision.training.fields.windows import View
+from hematovision.training.fields.views.drawing import ViewInputs, draw_target, draw_view
+from hematovision.training.fields.views.overlays import cut_cells
+from hematovision.training.fields.views.windows import View
 
 
 def test_ground_that_may_hide_a_cell_is_unsure_and_boxed_cells_are_not() -> None:

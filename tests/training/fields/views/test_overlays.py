@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from drawing import LABELS, RED, TYPICAL, make_training_field
 
-from hematovision.training.fields import overlays
-from hematovision.training.fields.overlays import (
+from hematovision.training.fields.views import overlays
+from hematovision.training.fields.views.overlays import (
     MOST_HIDDEN,
     choose_cells,
     cut_cells,
     lay_over,
     measure_hidden,
 )
-from hematovision.training.fields.windows import View, cut_window
+from hematovision.training.fields.views.windows import View, cut_window
 
 
 def test_laid_over_cells_are_boxed_and_show_enough() -> None:

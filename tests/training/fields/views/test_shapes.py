@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hematovision.training.fields.shapes import crenate, misshape, soil
+from hematovision.training.fields.views.shapes import crenate, misshape, soil
 
 
 def draw_disc() -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hematovision.training.fields.stains import saturate, stain_anew, stain_far
+from hematovision.training.fields.views.stains import saturate, stain_anew, stain_far
 
 PALE, PINK, PURPLE = (225, 225, 225), (200, 120, 140), (90, 60, 150)
 

@@ -6,7 +6,7 @@ import numpy as np
 from drawing import COLOURS, GROUND_COLOUR, make_training_field
 
 from hematovision.pictures.light import GROUND
-from hematovision.training.fields.windows import cut_window, flip
+from hematovision.training.fields.views.windows import cut_window, flip
 
 
 def test_boxes_of_a_window_follow_the_picture() -> None:
