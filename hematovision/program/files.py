@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from hematovision.program.console import UserError
 from hematovision.program.marks import is_drawn
-from hematovision.program.signals import TEMPORARY
+from hematovision.program.signals import TEMPORARY, undivided
 
 HERE = Path(__file__).resolve().parents[2]  # the folder of the scripts, with data/
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".jfif")
@@ -43,18 +43,21 @@ def written_whole(path: Path) -> Iterator[Path]:
     if path.is_symlink():
         raise UserError(f"{path}: is a link; remove it, or name what it leads to")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    TEMPORARY.add(name)
+    name = ""
     try:
+        with undivided():
+            handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            TEMPORARY.add(name)
         yield Path(name)
         os.umask(mask := os.umask(0))  # mkstemp ignores it, and a user's files should follow it
         os.chmod(name, 0o666 & ~mask)
         os.replace(name, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        TEMPORARY.discard(name)
+        with undivided():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            TEMPORARY.discard(name)
 
 
 def check_writable(folder: Path) -> None:

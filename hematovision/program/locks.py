@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hematovision.program.console import ENDINGS, UserError
 from hematovision.program.files import check_writable
-from hematovision.program.signals import TEMPORARY
+from hematovision.program.signals import TEMPORARY, undivided
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -38,26 +38,28 @@ def hold(path: Path) -> None:
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock, timeout=0)
     try:
-        held.acquire()
+        with undivided():
+            held.acquire()
+            HELD[lock] = held
+            TEMPORARY.add(str(lock))
     except Timeout:
         raise UserError(
             f"{path}: another run is writing it; wait for its end, or name another output"
         ) from None
     except NotImplementedError:  # a file system without locks
         return
-    HELD[lock] = held
-    TEMPORARY.add(str(lock))  # a signal that ends the run at once leaves none behind either
 
 
 def release() -> None:
     """Give back what this run holds; take away the files of the locks, and the folders that were
     made for them and are empty."""
-    while HELD:
-        path, held = HELD.popitem()
-        TEMPORARY.discard(str(path))
-        with contextlib.suppress(OSError):  # another run may hold it from here on
-            path.unlink(missing_ok=True)
-        held.release()
-    while MADE:
-        with contextlib.suppress(OSError):  # what was written stands in it
-            MADE.pop().rmdir()
+    with undivided():
+        while HELD:
+            path, held = HELD.popitem()
+            with contextlib.suppress(OSError):  # another run may hold it from here on
+                path.unlink(missing_ok=True)
+            TEMPORARY.discard(str(path))
+            held.release()
+        while MADE:
+            with contextlib.suppress(OSError):  # what was written stands in it
+                MADE.pop().rmdir()

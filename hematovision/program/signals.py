@@ -23,6 +23,8 @@ WORDS = {
 CAUGHT = {getattr(signal, name): word for name, word in WORDS.items() if hasattr(signal, name)}
 SCRIPTS = ("preprocess_data.py", "train_model.py", "evaluate_model.py", "predict.py")
 TEMPORARY: set[str] = set()  # files that are being written, and locks: to be taken away
+WHOLE: list[None] = []  # one for each `undivided` that the main thread is in
+MET: list[int] = []  # signals that came meanwhile
 
 
 class Stopped(BaseException):
@@ -31,6 +33,31 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(CAUGHT[number])
         self.status = 128 + number
+
+
+@contextlib.contextmanager
+def undivided() -> Iterator[None]:
+    """What is begun within it is done before a signal is answered: a file is never made without
+    being known as one to take away. For what takes moments."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal is answered
+        yield
+        return
+    WHOLE.append(None)
+    try:
+        yield
+    finally:
+        WHOLE.pop()
+        if MET and not WHOLE:
+            number = MET[0]
+            MET.clear()
+            signal.raise_signal(number)
+
+
+def is_put_off(number: int) -> bool:
+    """Whether a signal has to wait for the end of what is `undivided`."""
+    if WHOLE:
+        MET.append(number)
+    return bool(WHOLE)
 
 
 def finish(status: int) -> int:
@@ -46,6 +73,8 @@ def finish(status: int) -> int:
 
 def leave(number: int, frame: FrameType | None = None) -> None:
     """End at once, without what Python would still do."""
+    if is_put_off(number):
+        return
     for path in tuple(TEMPORARY):
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -65,6 +94,8 @@ def is_loading(frame: FrameType | None) -> bool:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
+    if is_put_off(number):
+        return
     if is_loading(frame):
         leave(number)
     for other in CAUGHT:

@@ -32,19 +32,20 @@ from hematovision.program.options import option, parse_options
 class Options:
     page: tuple[Path, ...] = option((Path("hematovision.html"),), "pages, as `make page` writes")
     picture: Path = option(FIELD, "a field")
-    further: int = option(3, "fields after the first", low=1)
+    further: int = option(3, "fields after the first", low=1, high=3)
     times: int = option(3, "how often each page is opened", low=1)
     large: int = option(1750, "pixels along the longer side of the large field", low=640)
 
 
 def write_fields(options: Options) -> list[bytes]:
-    """The field, again a little darker each time, and mirrored to a large one, as JPEGs."""
+    """The field, again mirrored and turned so that none overlaps another, and mirrored to a large
+    one, as JPEGs."""
     field = read_image(options.picture)[..., ::-1]
-    darker = [(field * (1 - 0.01 * k)).astype(np.uint8) for k in range(options.further + 1)]
+    turned = [field, field[::-1], field[:, ::-1], field[::-1, ::-1]][: options.further + 1]
     height = options.large * field.shape[0] // field.shape[1]
     pad = max(0, height - field.shape[0]), max(0, options.large - field.shape[1])
     large = cv2.copyMakeBorder(field, 0, pad[0], 0, pad[1], cv2.BORDER_REFLECT)
-    return [cv2.imencode(".jpg", picture)[1].tobytes() for picture in (*darker, large)]
+    return [cv2.imencode(".jpg", picture)[1].tobytes() for picture in (*turned, large)]
 
 
 def read_clocks(session: Any) -> np.ndarray:

@@ -218,3 +218,57 @@ def test_a_signal_met_while_a_library_in_c_is_loaded_ends_at_once(
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
     assert len(left) == 1
+
+
+@pytest.mark.parametrize("way", ["stop", "leave"])
+def test_a_signal_on_any_line_of_making_a_file_leaves_none(way: str, tmp_path: Path) -> None:
+    """On each line in turn of what makes and takes away locks and unfinished files."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EACH_LINE, str(tmp_path), way],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *cut, whole = [line.split() for line in done.stdout.splitlines()]
+    assert len(cut) > 30 and whole == ["0", "cells.csv"]
+    assert {line[0] for line in cut} == {str(128 + signal.SIGTERM)}
+    assert {name for line in cut for name in line[1:]} <= {"cells.csv"}
+    assert set(done.stderr.splitlines()) == {"terminated"}
+
+
+AT_EACH_LINE = """
+import os, signal, sys
+from pathlib import Path
+import filelock
+from hematovision.program import files, locks, signals
+from hematovision.program.console import command
+
+FOLDER, WAY = Path(sys.argv[1]), sys.argv[2]
+ROOMS = (files.__file__, locks.__file__)
+
+@command
+def main(argv):
+    lines = iter(range(argv[0], -1, -1))
+    def trace(frame, event, value):
+        if frame.f_code.co_filename not in ROOMS:
+            return None
+        if event == "line" and next(lines, None) == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return trace
+    if WAY == "leave":
+        signal.signal(signal.SIGTERM, signals.leave)
+    sys.settrace(trace)
+    locks.hold(FOLDER / "cells.csv")
+    files.write_bytes(FOLDER / "cells.csv", b"whole")
+    locks.release()
+    sys.settrace(None)
+    return 0
+
+for moment in range(1000):
+    child = os.fork()
+    if child == 0:
+        os._exit(main([moment]))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status, *os.listdir(FOLDER))
+    if status == 0:
+        break
+"""
