@@ -39,6 +39,7 @@ class Small(NamedTuple):
     size: tuple[int, int]  # width and height of the field
     fine: np.ndarray  # (h, w) float64, grey levels
     coarse: np.ndarray  # the same, COARSE times smaller
+    spectrum: np.ndarray  # (PADDED, PADDED // 2 + 1) complex128: of `coarse`, with nothing around
 
 
 class Shift(NamedTuple):
@@ -60,7 +61,9 @@ def make_small(image: np.ndarray) -> Small:
     fine = cv2.resize(green, size, interpolation=cv2.INTER_AREA)
     small = size[0] // COARSE, size[1] // COARSE
     coarse = cv2.resize(fine, small, interpolation=cv2.INTER_AREA)
-    return Small((width, height), sharpen(fine, COARSE * BLUR | 1), sharpen(coarse, BLUR))
+    sharp = sharpen(coarse, BLUR)
+    spectrum = np.fft.rfft2(sharp, (PADDED, PADDED))
+    return Small((width, height), sharpen(fine, COARSE * BLUR | 1), sharp, spectrum)
 
 
 def sharpen(plane: np.ndarray, across: int) -> np.ndarray:
@@ -69,15 +72,11 @@ def sharpen(plane: np.ndarray, across: int) -> np.ndarray:
     return plane - cv2.blur(plane, (across, across), borderType=cv2.BORDER_REFLECT)
 
 
-def spectrum(coarse: np.ndarray) -> np.ndarray:
-    """The transform (PADDED, PADDED) complex of a small field with nothing around."""
-    return np.fft.fft2(coarse, (PADDED, PADDED))
-
-
 def correlate(earlier: np.ndarray, later: np.ndarray) -> list[tuple[int, int]]:
-    """The PEAKS likeliest shifts x, y of one small field in another, the likeliest first."""
-    cross = spectrum(earlier) * np.conj(spectrum(later))
-    peaks = np.fft.ifft2(cross / np.maximum(np.abs(cross), 1e-12)).real
+    """The PEAKS likeliest shifts x, y of one small field in another by their spectra, the likeliest
+    first."""
+    cross = earlier * np.conj(later)
+    peaks = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-12), (PADDED, PADDED))
     shifts = []
     for _ in range(PEAKS):
         y, x = map(int, np.unravel_index(np.argmax(peaks), peaks.shape))
@@ -106,7 +105,7 @@ def find_shift(earlier: Small, later: Small) -> Shift | None:
     """Where a field lies in an earlier one of the same size; None where they share nothing."""
     if earlier.size != later.size:
         return None
-    shifts = correlate(earlier.coarse, later.coarse)
+    shifts = correlate(earlier.spectrum, later.spectrum)
     alike = [measure_likeness(earlier.coarse, later.coarse, x, y) for x, y in shifts]
     x0, y0 = (COARSE * n for n in shifts[int(np.argmax(alike))])
     if max(alike) < WORTH * ALIKE:

@@ -18,16 +18,18 @@ import { emptyComplex, transform } from "./pictures/fourier.js";
 import { findFrame } from "./pictures/frame.js";
 import { levelLight } from "./pictures/light.js";
 import { round } from "./pictures/numbers.js";
-import { takeChannel } from "./pictures/raster.js";
+import { blur, takeChannel } from "./pictures/raster.js";
 import { resize } from "./pictures/resize.js";
 
 /** @typedef {import("./cells.js").Box} Box */
+/** @typedef {import("./pictures/fourier.js").Complex} Complex */
 /** @typedef {import("./pictures/images.js").Picture} Picture */
 /** @typedef {import("./pictures/raster.js").Plane} Plane */
 
 /**
- * A field in small: `fine`, and a quarter of that. `width`, `height`: of the field.
- * @typedef {{width: number, height: number, fine: Plane, coarse: Plane}} Small
+ * A field in small: `fine`, and a quarter of that, sharpened, with its spectrum. `width`, `height`:
+ * of the field.
+ * @typedef {{width: number, height: number, fine: Plane, coarse: Sharp, spectrum: Complex}} Small
  */
 
 /** Where a field's upper left corner lies in an earlier one, and what share of it they have in
@@ -49,32 +51,15 @@ export function makeSmall(image) {
   const level = levelLight(image, findFrame(image));
   const fine = resize(level, at(width), at(height), true);
   const small = [fine.width, fine.height].map((n) => Math.max(1, Math.floor(n / COARSE)));
-  const coarse = resize(fine, small[0], small[1], true);
-  return { width, height, fine: takeChannel(fine, 1), coarse: takeChannel(coarse, 1) };
+  const coarse = sharpen(takeChannel(resize(fine, small[0], small[1], true), 1), BLUR);
+  return { width, height, fine: takeChannel(fine, 1), coarse, spectrum: spectrum(coarse) };
 }
 
 /** @param {Plane} plane @param {number} across @returns {Sharp} */
 function sharpen({ data, width, height }, across) {
-  const half = across >> 1;
-  /** @param {number} at @param {number} n */
-  const mirror = (at, n) => {
-    const turn = ((at % (2 * n)) + 2 * n) % (2 * n);
-    return turn < n ? turn : 2 * n - 1 - turn;
-  };
-  const rows = new Float64Array(data.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      let sum = 0;
-      for (let u = x - half; u <= x + half; u++) sum += data[y * width + mirror(u, width)];
-      rows[y * width + x] = sum;
-    }
-  }
-  const sharp = Float64Array.from(data, (level, at) => {
-    const [x, y] = [at % width, Math.floor(at / width)];
-    let sum = 0;
-    for (let v = y - half; v <= y + half; v++) sum += rows[mirror(v, height) * width + x];
-    return level - sum / (across * across);
-  });
+  const sharp = Float64Array.from(data);
+  const means = blur(sharp, width, height, across, true);
+  for (let i = 0; i < sharp.length; i++) sharp[i] -= means[i];
   return { data: sharp, width, height };
 }
 
@@ -89,31 +74,32 @@ function spectrum({ data, width }) {
 }
 
 /**
- * Where two small fields may lie in one another, the likeliest first: shifts of the second in the
- * first, in pixels of the planes.
- * @param {Sharp} first @param {Sharp} second @returns {[number, number][]}
+ * Where two small fields may lie in one another by their spectra, the likeliest first: shifts of the
+ * second in the first, in pixels of the planes.
+ * @param {Complex} a @param {Complex} b @returns {[number, number][]}
  */
-function correlate(first, second) {
-  const [a, b] = [spectrum(first), spectrum(second)];
+function correlate(a, b) {
+  const peaks = emptyComplex(PADDED);
   for (let i = 0; i < a.re.length; i++) {
     const real = a.re[i] * b.re[i] + a.im[i] * b.im[i];
     const imaginary = a.im[i] * b.re[i] - a.re[i] * b.im[i];
-    const size = Math.max(Math.hypot(real, imaginary), 1e-12);
-    a.re[i] = real / size;
-    a.im[i] = imaginary / size;
+    const size = Math.max(Math.sqrt(real * real + imaginary * imaginary), 1e-12);
+    peaks.re[i] = real / size;
+    peaks.im[i] = imaginary / size;
   }
-  transform(a, true);
+  transform(peaks, true);
+  const levels = peaks.re;
   /** @type {[number, number][]} */
   const shifts = [];
   for (let n = 0; n < PEAKS; n++) {
     let best = 0;
-    for (let i = 1; i < a.re.length; i++) if (a.re[i] > a.re[best]) best = i;
+    for (let i = 1; i < levels.length; i++) if (levels[i] > levels[best]) best = i;
     const [x, y] = [best % PADDED, Math.floor(best / PADDED)];
     const half = PADDED / 2;
     shifts.push([x < half ? x : x - PADDED, y < half ? y : y - PADDED]);
     for (let v = y - 1; v <= y + 1; v++)
       for (let u = x - 1; u <= x + 1; u++)
-        a.re[((v + PADDED) % PADDED) * PADDED + ((u + PADDED) % PADDED)] = -Infinity;
+        levels[((v + PADDED) % PADDED) * PADDED + ((u + PADDED) % PADDED)] = -Infinity;
   }
   return shifts;
 }
@@ -151,10 +137,9 @@ function likeness(first, second, x, y) {
 export function findShift(earlier, later) {
   const { width, height } = earlier;
   if (later.width !== width || later.height !== height) return null;
-  const [small, second] = [earlier, later].map((one) => sharpen(one.coarse, BLUR));
-  const rated = correlate(small, second).map(([x, y]) => ({
+  const rated = correlate(earlier.spectrum, later.spectrum).map(([x, y]) => ({
     at: [x, y],
-    alike: likeness(small, second, x, y),
+    alike: likeness(earlier.coarse, later.coarse, x, y),
   }));
   const most = Math.max(...rated.map(({ alike }) => alike));
   if (most < WORTH * ALIKE) return null;

@@ -79,8 +79,8 @@ export function measureGround(image) {
   const green = greenOf(image, width, height);
   const level = otsu(green.data);
   const [pale, dark] = [green.data.filter((v) => v > level), green.data.filter((v) => v <= level)];
-  const bright = pale.length ? median([...pale]) : green.data.reduce((a, b) => Math.max(a, b), 0);
-  const dim = dark.length ? median([...dark]) : bright;
+  const bright = pale.length ? median(pale) : green.data.reduce((a, b) => Math.max(a, b), 0);
+  const dim = dark.length ? median(dark) : bright;
   return { green, bright, darkFrom: Math.min(bright - 0.35 * (bright - dim), bright - FAINT) };
 }
 

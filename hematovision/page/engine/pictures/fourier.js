@@ -13,34 +13,70 @@ export const emptyComplex = (side) => ({
 });
 
 /**
- * Transform one line of a plane in place.
- * @param {Complex} plane @param {number} from @param {number} step @param {Float64Array} cos
- * @param {Float64Array} sin
+ * What every transform of a side needs: where each place of a line goes, and the turns.
+ * @type {Map<number, {swapped: Uint16Array, cos: Float64Array, sin: Float64Array}>}
  */
-function transformLine({ re, im, side }, from, step, cos, sin) {
-  for (let i = 1, j = 0; i < side; i++) {
-    let bit = side >> 1;
-    for (; j & bit; bit >>= 1) j ^= bit;
-    j ^= bit;
-    if (i >= j) continue;
-    const [a, b] = [from + i * step, from + j * step];
-    [re[a], re[b]] = [re[b], re[a]];
-    [im[a], im[b]] = [im[b], im[a]];
-  }
-  for (let half = 1; half < side; half *= 2) {
-    const turn = side / (2 * half);
-    for (let start = 0; start < side; start += 2 * half) {
+const plans = new Map();
+
+/** @param {number} side */
+function plan(side) {
+  const known = plans.get(side);
+  if (known) return known;
+  const swapped = new Uint16Array(side);
+  for (let i = 1; i < side; i++) swapped[i] = (swapped[i >> 1] >> 1) | (i & 1 ? side >> 1 : 0);
+  const angles = Array.from({ length: side / 2 }, (_, k) => (-2 * Math.PI * k) / side);
+  const made = {
+    swapped,
+    cos: Float64Array.from(angles, Math.cos),
+    sin: Float64Array.from(angles, Math.sin),
+  };
+  plans.set(side, made);
+  return made;
+}
+
+/**
+ * Transform a plane's rows in place.
+ * @param {Complex} plane @param {boolean} back
+ */
+function transformRows({ re, im, side }, back) {
+  const { swapped, cos, sin } = plan(side);
+  const sign = back ? -1 : 1;
+  for (let from = 0; from < side * side; from += side) {
+    for (let i = 0; i < side; i++) {
+      if (i >= swapped[i]) continue;
+      const [a, b] = [from + i, from + swapped[i]];
+      const [real, imaginary] = [re[a], im[a]];
+      re[a] = re[b];
+      im[a] = im[b];
+      re[b] = real;
+      im[b] = imaginary;
+    }
+    for (let half = 1; half < side; half *= 2) {
+      const turn = side / (2 * half);
       for (let k = 0; k < half; k++) {
-        const a = from + (start + k) * step;
-        const b = a + half * step;
-        const [c, s] = [cos[k * turn], sin[k * turn]];
-        const real = re[b] * c - im[b] * s;
-        const imaginary = re[b] * s + im[b] * c;
-        re[b] = re[a] - real;
-        im[b] = im[a] - imaginary;
-        re[a] += real;
-        im[a] += imaginary;
+        const c = cos[k * turn];
+        const s = sign * sin[k * turn];
+        for (let a = from + k; a < from + side; a += 2 * half) {
+          const b = a + half;
+          const real = re[b] * c - im[b] * s;
+          const imaginary = re[b] * s + im[b] * c;
+          re[b] = re[a] - real;
+          im[b] = im[a] - imaginary;
+          re[a] += real;
+          im[a] += imaginary;
+        }
       }
+    }
+  }
+}
+
+/** Rows become columns, in place. @param {Float64Array} levels @param {number} side */
+function turn(levels, side) {
+  for (let y = 0; y < side; y++) {
+    for (let x = y + 1; x < side; x++) {
+      const level = levels[y * side + x];
+      levels[y * side + x] = levels[x * side + y];
+      levels[x * side + y] = level;
     }
   }
 }
@@ -50,11 +86,9 @@ function transformLine({ re, im, side }, from, step, cos, sin) {
  * @param {Complex} plane @param {boolean} [back]
  */
 export function transform(plane, back = false) {
-  const { side } = plane;
-  const sign = back ? 2 : -2;
-  const angles = Array.from({ length: side / 2 }, (_, k) => (sign * Math.PI * k) / side);
-  const cos = Float64Array.from(angles, Math.cos);
-  const sin = Float64Array.from(angles, Math.sin);
-  for (let k = 0; k < side; k++) transformLine(plane, k * side, 1, cos, sin);
-  for (let k = 0; k < side; k++) transformLine(plane, k, side, cos, sin);
+  for (let pass = 0; pass < 2; pass++) {
+    transformRows(plane, back);
+    turn(plane.re, plane.side);
+    turn(plane.im, plane.side);
+  }
 }

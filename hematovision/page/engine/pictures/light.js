@@ -11,7 +11,7 @@ import {
   QUARTER,
 } from "../../constants.js";
 import { clamp, median, percentile, round } from "./numbers.js";
-import { countOf, otsu } from "./raster.js";
+import { blur, countOf, otsu } from "./raster.js";
 import { blank, resize } from "./resize.js";
 
 /** @typedef {import("./images.js").Picture} Picture */
@@ -52,18 +52,20 @@ export function isDarkField(image, frame) {
   );
   const left = round(LIGHT_BORDER * width);
   const top = round(LIGHT_BORDER * height);
-  const inside = Array.from({ length: width * height }, (_, i) => i).filter((i) => {
-    const x = i % width;
-    const y = Math.floor(i / width);
-    const within = x >= left && x < width - left && y >= top && y < height - top;
-    return within && !(frame && isNearFrame(image, frame, x, y, width, height));
-  });
+  const framed = frame && frame.data.includes(1) ? frame : null;
+  /** @type {number[]} */
+  const inside = [];
+  for (let y = top; y < height - top; y++) {
+    for (let x = left; x < width - left; x++) {
+      if (!framed || !isNearFrame(image, framed, x, y, width, height)) inside.push(y * width + x);
+    }
+  }
   if (!inside.length) return false;
-  const mean = blurred(grey, width, height);
+  const mean = blur(grey, width, height, LIGHT_WINDOW);
   // Half of the smoothest have to be dark: where fewer are in all, nothing else need be asked.
   const dark = inside.filter((i) => mean[i] < LIGHT_DARK).length;
   if (dark < (LIGHT_SMOOTHEST / 200) * inside.length) return false;
-  const squared = blurred(grey.map((value) => value * value), width, height);
+  const squared = blur(grey.map((value) => value * value), width, height, LIGHT_WINDOW);
   const spread = inside.map((i) => squared[i] - mean[i] * mean[i]);
   const smooth = percentile(Float64Array.from(spread).sort(), LIGHT_SMOOTHEST / 100);
   const ground = median(inside.filter((_, k) => spread[k] <= smooth).map((i) => mean[i]));
@@ -86,35 +88,6 @@ function isNearFrame(image, frame, x, y, width, height) {
     for (let u = Math.floor(x0 / QUARTER); u <= Math.floor(x1 / QUARTER); u++)
       if (frame.data[v * frame.width + u]) return true;
   return false;
-}
-
-/**
- * The mean of a window around each place, mirrored at the border without its last line, as
- * OpenCV's `blur` does.
- * @param {Float64Array} shade @param {number} width @param {number} height
- */
-function blurred(shade, width, height) {
-  const half = (LIGHT_WINDOW - 1) / 2;
-  const pass = (
-    /** @type {Float64Array} */ from,
-    /** @type {number} */ count,
-    /** @type {(i: number, at: number) => number} */ place,
-    /** @type {(i: number) => number} */ at,
-  ) =>
-    from.map((_, i) => {
-      let sum = 0;
-      for (let d = -half; d <= half; d++) {
-        let to = at(i) + d;
-        if (count === 1) to = 0;
-        while (to < 0 || to >= count) to = to < 0 ? -to : 2 * (count - 1) - to;
-        sum += from[place(i, to)];
-      }
-      return sum / LIGHT_WINDOW;
-    });
-  const column = (/** @type {number} */ i) => i % width;
-  const row = (/** @type {number} */ i) => Math.floor(i / width);
-  const along = pass(shade, width, (i, to) => row(i) * width + to, column);
-  return pass(along, height, (i, to) => to * width + column(i), row);
 }
 
 /**

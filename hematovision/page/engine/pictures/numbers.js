@@ -25,9 +25,9 @@ export function percentile(sorted, part) {
   return rest < 0.5 ? below + gap * rest : below + gap - gap * (1 - rest);
 }
 
-/** The middle of values in any order. @param {number[]} values */
+/** The middle of values in any order. @param {ArrayLike<number>} values */
 export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

@@ -199,6 +199,48 @@ export function ellipse(side) {
 export const square = (side) => new Array(side).fill(side >> 1);
 
 /**
+ * The sums of so many levels around each of a line, mirrored at its ends.
+ * @param {Float64Array} levels @param {number} first place of the line
+ * @param {number} step from one of its places to the next @param {number} n @param {number} half
+ * @param {number} skipped 1: the line's last level isn't mirrored
+ * @param {Float64Array} sums filled in at the line's places
+ */
+function sumLine(levels, first, step, n, half, skipped, sums) {
+  const line = new Float64Array(n + 2 * half);
+  for (let i = 0; i < line.length; i++) {
+    let at = i - half;
+    if (n === 1) at = 0;
+    while (at < 0 || at >= n) at = at < 0 ? -at - 1 + skipped : 2 * n - 1 - skipped - at;
+    line[i] = levels[first + step * at];
+  }
+  let sum = 0;
+  for (let i = 0; i < 2 * half; i++) sum += line[i];
+  for (let i = 0, at = first; i < n; i++, at += step) {
+    sum += line[i + 2 * half];
+    sums[at] = sum;
+    sum -= line[i];
+  }
+}
+
+/**
+ * Means of a square around each place, mirrored at the border, as OpenCV's blur.
+ * @param {Float64Array} levels @param {number} width @param {number} height
+ * @param {number} across odd
+ * @param {boolean} [twice] whether the border itself is mirrored (BORDER_REFLECT)
+ * @returns {Float64Array}
+ */
+export function blur(levels, width, height, across, twice = false) {
+  const [half, skipped] = [across >> 1, twice ? 0 : 1];
+  const rows = new Float64Array(levels.length);
+  const sums = new Float64Array(levels.length);
+  for (let y = 0; y < height; y++) sumLine(levels, y * width, 1, width, half, skipped, rows);
+  for (let x = 0; x < width; x++) sumLine(rows, x, width, height, half, skipped, sums);
+  const area = across * across;
+  for (let i = 0; i < sums.length; i++) sums[i] /= area;
+  return sums;
+}
+
+/**
  * Means of a box around some places, mirrored at the border, as OpenCV's blur.
  * @param {Float32Array} shade @param {number} width @param {number} height
  * @param {number} wide @param {number} high @param {number[]} columns @param {number[]} rows

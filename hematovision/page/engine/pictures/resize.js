@@ -32,8 +32,8 @@ function areaTaps(from, to) {
   const scale = scaleOf(from, to);
   const first = new Int32Array(to);
   const start = new Int32Array(to + 1);
-  const weight = [];
-  for (let i = 0; i < to; i++) {
+  const weight = new Float32Array(from + 2 * to);
+  for (let i = 0, n = 0; i < to; i++) {
     const begin = i * scale;
     const end = begin + scale;
     const covered = Math.min(scale, from - begin);
@@ -42,13 +42,13 @@ function areaTaps(from, to) {
     first[i] = whole;
     if (whole - begin > 1e-3) {
       first[i] = whole - 1;
-      weight.push((whole - begin) / covered);
+      weight[n++] = (whole - begin) / covered;
     }
-    for (let s = whole; s < last; s++) weight.push(1 / covered);
-    if (end - last > 1e-3) weight.push(Math.min(end - last, 1, covered) / covered);
-    start[i + 1] = weight.length;
+    for (let s = whole; s < last; s++) weight[n++] = 1 / covered;
+    if (end - last > 1e-3) weight[n++] = Math.min(end - last, 1, covered) / covered;
+    start[i + 1] = n;
   }
-  return { first, start, weight: Float32Array.from(weight) };
+  return { first, start, weight };
 }
 
 /**
