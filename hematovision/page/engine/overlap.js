@@ -42,13 +42,12 @@ import { resize } from "./pictures/resize.js";
 
 /**
  * A field in small, its frame left out: an eyepiece stays where it is while the stage moves.
- * @param {Picture} image @returns {Small}
+ * @param {Picture} image @param {Picture} [level] the same, its light levelled @returns {Small}
  */
-export function makeSmall(image) {
+export function makeSmall(image, level = levelLight(image, findFrame(image))) {
   const { width, height } = image;
   const shrink = Math.max(1, Math.max(width, height) / SIDE);
   const at = (/** @type {number} */ length) => Math.max(COARSE, round(length / shrink));
-  const level = levelLight(image, findFrame(image));
   const fine = resize(level, at(width), at(height), true);
   const small = [fine.width, fine.height].map((n) => Math.max(1, Math.floor(n / COARSE)));
   const coarse = sharpen(takeChannel(resize(fine, small[0], small[1], true), 1), BLUR);

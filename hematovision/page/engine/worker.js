@@ -42,7 +42,7 @@ async function start({ card, networks, wasm }) {
   const fields = openNetwork(await unpack(networks.fields));
   const crops = openNetwork(await unpack(networks.crops));
   detector = new Detector(card.fields, async (picture) => {
-    const pixels = Float32Array.from(picture.data);
+    const pixels = new Float32Array(picture.data);
     const [answer] = await fields(pixels, picture.height, picture.width);
     await breathe(asked);
     return answer;
@@ -55,9 +55,11 @@ async function start({ card, networks, wasm }) {
 /** Fields in small that a later one may overlap, the last ones. @type {Map<string, Small>} */
 const remembered = new Map();
 
-/** What a field has in common with those before it. @param {string} key @param {Picture} image */
-function findOverlaps(key, image) {
-  const small = makeSmall(image);
+/**
+ * What a field has in common with those before it.
+ * @param {string} key @param {Small} small
+ */
+function findOverlaps(key, small) {
   const overlaps = [];
   for (const [other, earlier] of remembered) {
     const shift = other === key ? null : findShift(earlier, small);
@@ -104,6 +106,7 @@ async function look({ id, image, kind, minProbability, cellPx, key }) {
   const cells = field.cells.map((cell) => ({ ...cell, counted: detector.isCounted(cell) }));
   const labelled = cells.map((cell) => ({ ...cell, label: detector.labels[cell.label] }));
   postMessage({ type: "found", id, cells: labelled, scale: field.scale, doubts: field.doubts });
+  const small = makeSmall(image, field.levelled);
   const seconds = [];
   for (const [n, cell] of cells.entries()) {
     const isAsked = cell.counted && typed.includes(detector.labels[cell.label]);
@@ -112,7 +115,7 @@ async function look({ id, image, kind, minProbability, cellPx, key }) {
     seconds.push(second && { label: second.label, probability: second.probability, sure });
     if (n % 16 === 15) await breathe(id);
   }
-  postMessage({ type: "answer", id, seconds, overlaps: findOverlaps(key, image) });
+  postMessage({ type: "answer", id, seconds, overlaps: findOverlaps(key, small) });
 }
 
 /**

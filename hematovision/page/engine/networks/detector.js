@@ -122,7 +122,11 @@ function boundUnsure({ cellPx, certain }, pixels) {
 /** Whether cells aren't of the size that was supposed. @param {number | null} seen @param {Scale} scale */
 const isOff = (seen, { cellPx }) => seen !== null && Math.abs(Math.log(seen / cellPx)) > OFF;
 
-/** @typedef {{cells: Found[], scale: Scale, doubts: import("./doubts.js").Doubt[]}} Answer */
+/**
+ * `levelled`: the field, its light levelled, where no frame was cut from it.
+ * @typedef {{cells: Found[], scale: Scale, doubts: import("./doubts.js").Doubt[],
+ *   levelled?: Picture}} Answer
+ */
 
 /** The exported network and its card. */
 export class Detector {
@@ -179,7 +183,7 @@ export class Detector {
     const doubts = findDoubts(counted, levelled, recalled, brightness, typical, this.red);
     if (isDarkField(image, frame)) doubts.unshift({ kind: "dark field", white: 0, red: 0 });
     const moved = cells.map((cell) => ({ ...cell, box: shift(cell.box, left, top) }));
-    return { cells: moved, scale, doubts };
+    return { cells: moved, scale, doubts, ...(framed ? {} : { levelled }) };
   }
 
   /**

@@ -81,4 +81,8 @@ export function quarterTurn({ data, width, height }) {
 }
 
 /** @param {Picture} crop @returns {Float32Array} */
-export const scalePixels = (crop) => Float32Array.from(crop.data, (level) => HALVES[level]);
+export function scalePixels({ data }) {
+  const scaled = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) scaled[i] = HALVES[data[i]];
+  return scaled;
+}
