@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import NamedTuple
+from itertools import chain, combinations, islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hematovision.cells.cells import sides, touches
 from hematovision.datasets.field import Field
+from hematovision.datasets.store import Store
 from hematovision.pictures.frame import QUARTER
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 LEAST = 6  # cells of a field
 NEAREST = 4  # neighbours of a cell, of which any three make a shape with it
@@ -36,6 +40,7 @@ LEAST_VOTES = 2  # shapes that want one field laid over the other in the same wa
 REACHES = (0.4, 0.25, 0.15)
 LEAST_SAME, LEAST_OF_ALL, LEAST_SHARE = 5, 0.1, 0.7
 MOST_ZOOM = 2.0
+BLOCK = 400  # fields whose shapes are held at a time, 11 KB each, twice
 
 
 class Lie(NamedTuple):
@@ -57,9 +62,9 @@ class Way(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """Cells with three neighbours each, of all fields."""
+    """Cells with three neighbours each, of some fields."""
 
-    field: np.ndarray  # (m,) the field's place
+    field: np.ndarray  # (m,) the field's place among all
     traits: np.ndarray  # (m, 4): ratios of distances, as logarithms, and angles, in radians
     label: np.ndarray  # (m,) of the four cells, as one number
     start: np.ndarray  # (m,) complex: the cell's centre
@@ -68,48 +73,63 @@ class Shapes(NamedTuple):
     mirrored: np.ndarray  # (m,) bool: its neighbours run the other way round
 
 
+Trees = dict[int, "tuple[np.ndarray, cKDTree]"]  # of each kind of shapes their numbers and traits
+
+
+class Block(NamedTuple):
+    """Fields that are held in memory together."""
+
+    lies: dict[int, Lie]  # by the field's place among all
+    shapes: Shapes
+
+
 def find_copies(fields: Sequence[Field]) -> list[tuple[int, int]]:
     """Pairs i < j of fields in which the same cells lie alike; of those that are the same file with
-    the same boxes, the first stands for all."""
-    places, lies = describe(fields)
-    found = set()
-    for i, j, way in propose(gather_shapes(lies)):
-        if (i, j) not in found and coincide(lies[i], lies[j], way):
-            found.add((i, j))
-    return sorted((places[i], places[j]) for i, j in found)
+    the same boxes, the first stands for all.
+
+    Block is held against block, so that memory doesn't grow with the fields; time does with their
+    square.
+    """
+    store, found = Store(), set()
+    blocks = [store.keep(block) for block in cut_blocks(describe(fields))]
+    for n, kept in enumerate(blocks):
+        one = kept.load()
+        trees = grow_trees(one.shapes)
+        for other in chain([one], (later.load() for later in blocks[n + 1 :])):
+            alike = list_alike(trees, trees if other is one else grow_trees(other.shapes))
+            for i, j, way in propose(one.shapes, other.shapes, alike):
+                if (i, j) not in found and coincide(one.lies[i], other.lies[j], way):
+                    found.add((i, j))
+    return sorted(found)
 
 
-def describe(fields: Sequence[Field]) -> tuple[list[int], list[Lie]]:
-    """How the cells of fields of LEAST of them or more lie, and the fields' places."""
+def describe(fields: Sequence[Field]) -> Iterator[tuple[int, Lie]]:
+    """The places of fields of LEAST cells or more, and how these lie."""
     number: dict[str, int] = {}
-    known: set[tuple[str, bytes]] = set()
-    places, lies = [], []
+    known: set[bytes] = set()
     for place, field in enumerate(fields):
         if len(field.segments) < LEAST:
             continue
         labels, boxes = zip(*field.segments, strict=True)
         box = np.array(boxes, float)
         label = np.array([number.setdefault(k, len(number)) for k in labels], int)
-        key = field.digest, hashlib.sha256(box.tobytes() + label.tobytes()).digest()
-        if field.digest and key in known:
+        of_file = hashlib.sha256(field.digest.encode() + box.tobytes() + label.tobytes())
+        if field.digest and of_file.digest() in known:
             continue
-        known.add(key)
+        known.add(of_file.digest())
         centre = (box[:, 0] + box[:, 2]) / 2 + 1j * (box[:, 1] + box[:, 3]) / 2
         height, width = field.free.shape
         size = complex(width, height) * QUARTER
         cut = touches(box, size.real, size.imag, QUARTER).any(axis=1)
-        places.append(place)
-        lies.append(Lie(centre, np.maximum(sides(box), 1), label, np.logical_not(cut), size))
-    return places, lies
+        yield place, Lie(centre, np.maximum(sides(box), 1), label, np.logical_not(cut), size)
 
 
-def gather_shapes(lies: Sequence[Lie]) -> Shapes:
-    """The shapes of all fields."""
-    parts = [part for i, lie in enumerate(lies) for part in shapes_of(i, lie)]
-    none = np.zeros(0, int)
-    if not parts:
-        return Shapes(none, np.zeros((0, 4)), none, none + 0j, none + 0j, none, none > 0)
-    return Shapes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def cut_blocks(described: Iterator[tuple[int, Lie]]) -> Iterator[Block]:
+    """BLOCK fields at a time, with their shapes."""
+    while some := list(islice(described, BLOCK)):
+        parts = [part for place, lie in some for part in shapes_of(place, lie)]
+        shapes = Shapes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield Block(dict(some), shapes)
 
 
 def shapes_of(place: int, lie: Lie) -> Iterator[Shapes]:
@@ -132,24 +152,21 @@ def shapes_of(place: int, lie: Lie) -> Iterator[Shapes]:
         )  # fmt: skip
 
 
-def propose(shapes: Shapes) -> Iterator[tuple[int, int, Way]]:
-    """Pairs i < j of fields that share two shapes or more, and how the one would have to be laid
-    over the other."""
-    pairs = np.concatenate([np.zeros((0, 2), int), *map(list_alike, split_kinds(shapes))])
-    first, second = np.where(
-        shapes.field[pairs[:, :1]] < shapes.field[pairs[:, 1:]], pairs, pairs[:, ::-1]
-    ).T
-    flip = shapes.mirrored[first] != shapes.mirrored[second]
-    arm = np.where(flip, shapes.arm[first].conj(), shapes.arm[first])
-    start = np.where(flip, shapes.start[first].conj(), shapes.start[first])
-    scale = shapes.arm[second] / arm
-    shift = shapes.start[second] - scale * start
-    fit = np.abs(np.log(np.abs(scale) * shapes.side[first] / shapes.side[second])) < LIKE_SIZE
-    fit &= shapes.field[first] != shapes.field[second]
+def propose(one: Shapes, other: Shapes, alike: np.ndarray) -> Iterator[tuple[int, int, Way]]:
+    """Pairs i < j of a field of one block and one of the `other`, or the same, that share two
+    shapes or more of those `alike` (m, 2), and how the first would have to be laid over the
+    second."""
+    first, second = alike[one.field[alike[:, 0]] < other.field[alike[:, 1]]].T
+    flip = one.mirrored[first] != other.mirrored[second]
+    arm = np.where(flip, one.arm[first].conj(), one.arm[first])
+    start = np.where(flip, one.start[first].conj(), one.start[first])
+    scale = other.arm[second] / arm
+    shift = other.start[second] - scale * start
+    fit = np.abs(np.log(np.abs(scale) * one.side[first] / other.side[second])) < LIKE_SIZE
     # Ways that are nearly one are one: in steps of a fifth of a size, and of as many radians.
     step = np.log(scale[fit]) * 5
     key = np.column_stack([
-        shapes.field[first[fit]], shapes.field[second[fit]], flip[fit],
+        one.field[first[fit]], other.field[second[fit]], flip[fit],
         np.rint(step.real), np.rint(step.imag),
     ])  # fmt: skip
     _, place, votes = np.unique(key, axis=0, return_index=True, return_counts=True)
@@ -158,19 +175,24 @@ def propose(shapes: Shapes) -> Iterator[tuple[int, int, Way]]:
         yield i, j, Way(complex(scale[fit][k]), complex(shift[fit][k]), bool(mirrored))
 
 
-def split_kinds(shapes: Shapes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The numbers (m,) and the traits (m, 4) of the shapes of each kind."""
-    order = np.argsort(shapes.label, kind="stable")
-    cuts = np.flatnonzero(np.diff(shapes.label[order])) + 1
-    return ((rows, shapes.traits[rows]) for rows in np.split(order, cuts))
-
-
-def list_alike(kind: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Pairs (m, 2) of the numbers of shapes of one kind that look alike."""
+def grow_trees(shapes: Shapes) -> Trees:
+    """Of each kind of shapes their numbers (m,), and their traits, to be searched."""
     from scipy.spatial import cKDTree
 
-    rows, traits = kind
-    return rows[cKDTree(traits).query_pairs(NEAR, np.inf, output_type="ndarray")]
+    order = np.argsort(shapes.label, kind="stable")
+    cuts = np.flatnonzero(np.diff(shapes.label[order])) + 1
+    kinds = [rows for rows in np.split(order, cuts) if len(rows)]
+    return {int(shapes.label[rows[0]]): (rows, cKDTree(shapes.traits[rows])) for rows in kinds}
+
+
+def list_alike(trees: Trees, others: Trees) -> np.ndarray:
+    """Pairs (m, 2) of the numbers of shapes of one kind that look alike."""
+    pairs = [np.zeros((0, 2), int)]
+    for kind in trees.keys() & others.keys():
+        (rows, tree), (of_others, other) = trees[kind], others[kind]
+        near = tree.sparse_distance_matrix(other, NEAR, np.inf, output_type="ndarray")
+        pairs.append(np.column_stack([rows[near["i"]], of_others[near["j"]]]))
+    return np.concatenate(pairs)
 
 
 def coincide(first: Lie, second: Lie, way: Way) -> bool:

@@ -64,6 +64,18 @@ def test_a_changed_copy_is_found_among_other_fields(degrees: int, zoom: float, f
     assert find_copies(fields) == [(1, 3)]
 
 
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_copies_are_found_whichever_blocks_they_are_held_in(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hematovision.preparing.copies.BLOCK", block)
+    source = draw_segments(0)
+    few = draw_segments(1, 3)  # too few cells to be compared: places aren't numbers in a block
+    copies = [change(source, 20, 0.9, True, (9, 4)), change(source, 180, 1.2, False, (0, 0))]
+    fields = [make_field(s) for s in (few, draw_segments(1), source, few, *copies)]
+    assert find_copies(fields) == [(2, 4), (2, 5), (4, 5)]
+
+
 def test_the_next_field_of_a_slide_is_found_by_what_both_show() -> None:
     source = draw_segments(0, 40)
     assert find_copies([make_field(s) for s in (source, change(source, 0, 1, False, (250, 0)))])
