@@ -5,6 +5,7 @@ import { Classifier } from "./networks/classifier.js";
 import { FIELD_CELLS, FIELD_SIDES, MOST_COMPARED } from "../constants.js";
 import { findShift, makeSmall } from "./overlap.js";
 import { Detector } from "./networks/detector.js";
+import { helpThrough, openBeside } from "./networks/beside.js";
 import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
 
 /** @typedef {import("./pictures/images.js").Picture} Picture */
@@ -39,9 +40,13 @@ const cancelled = new Set();
 /** @param {Start} model */
 async function start({ card, networks, wasm }) {
   await startLiteRt(wasm);
-  const fields = openNetwork(await unpack(networks.fields));
+  const model = await unpack(networks.fields);
+  const fields = openNetwork(model);
   const crops = openNetwork(await unpack(networks.crops));
-  detector = new Detector(card.fields, async (picture) => {
+  const askBeside = openBeside(wasm, model);
+  detector = new Detector(card.fields, async (picture, beside) => {
+    const told = beside && askBeside && (await askBeside(picture));
+    if (told) return told;
     const pixels = new Float32Array(picture.data);
     const [answer] = await fields(pixels, picture.height, picture.width);
     await breathe(asked);
@@ -151,6 +156,8 @@ async function answer(question) {
 addEventListener("message", ({ data }) => {
   if (data.type === "cancel") {
     cancelled.add(data.id);
+  } else if (data.type === "help") {
+    helpThrough(data.port);
   } else if (data.type === "start") {
     queue = start(data).catch((error) => postMessage({ type: "failed", why: String(error) }));
   } else {

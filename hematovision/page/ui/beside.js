@@ -27,11 +27,13 @@ export class Engine {
     // The one place where text becomes code; the page's policy allows no other.
     const types = /** @type {any} */ (globalThis).trustedTypes;
     const policy = types?.createPolicy("worker", { createScriptURL: () => url });
-    this.worker = new Worker(policy ? policy.createScriptURL("") : url);
+    const begin = () => new Worker(policy ? policy.createScriptURL("") : url);
+    this.worker = begin();
     /** @type {Promise<void>} */
     this.ready = new Promise((resolve, reject) => {
       this.worker.addEventListener("message", ({ data }) => {
         if (data.type === "ready") resolve();
+        else if (data.type === "help") begin().postMessage(data, [data.port]);
         else if (data.type === "failed" && data.id === undefined) reject(Error(data.why));
         else this.hear(data);
       });

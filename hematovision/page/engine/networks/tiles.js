@@ -14,9 +14,12 @@ import { resize } from "../pictures/resize.js";
 
 /**
  * The network: a picture whose sides are multiples of 32 to its answer, row by row, for each place
- * the heat of each label and four distances.
- * @typedef {(picture: Picture) => Promise<Float32Array>} Run
+ * the heat of each label and four distances. `beside`: in another worker, where there is one.
+ * @typedef {(picture: Picture, beside?: boolean) => Promise<Float32Array>} Run
  */
+
+/** A tile: left, right and top, bottom, and the places that it answers for.
+ * @typedef {{x: [number, number, number, number], y: [number, number, number, number]}} Tile */
 
 /** The multiple of 32 nearest to a length in pixels. @param {number} length */
 export const networkSize = (length) => Math.max(64, round(length / 32) * 32);
@@ -77,7 +80,8 @@ export function decode(answer, labels, width, height, minProbability) {
 }
 
 /**
- * Tiles along one side of a field: where each begins and ends, and what it answers for.
+ * Tiles along one side of a field, as small as they can be: where each begins and ends, and what it
+ * answers for.
  * @param {number} length @param {number} scale
  * @param {number} shared pixels of the network's input by which they overlap
  * @returns {[number, number, number, number][]}
@@ -85,7 +89,8 @@ export function decode(answer, labels, width, height, minProbability) {
 export function spreadTiles(length, scale, shared) {
   const large = length * scale > TILE;
   const count = large ? Math.ceil((length * scale - shared) / (TILE - shared)) : 1;
-  const span = count > 1 ? Math.min(length, Math.ceil(TILE / scale)) : length;
+  const least = Math.ceil((length + ((count - 1) * shared) / scale) / count);
+  const span = large ? Math.min(length, least) : length;
   const step = count > 1 ? (length - span) / (count - 1) : 0;
   const starts = Array.from({ length: count }, (_, i) => round(i * step));
   const seams = starts.slice(1).map((start, i) => (start + starts[i] + span) / 2);
@@ -116,26 +121,43 @@ export async function findCells(
   const scale = seen / cellPx;
   const columns = spreadTiles(image.width, scale, OVERLAP * seen);
   const rows = spreadTiles(image.height, scale, OVERLAP * seen);
-  /** @type {Found[]} */
-  const found = [];
-  let done = 0;
-  for (const [left, right, x0, x1] of columns) {
-    for (const [top, bottom, y0, y1] of rows) {
-      const tile = cut(image, left, top, right - left, bottom - top);
-      const width = networkSize(tile.width * scale);
-      const height = networkSize(tile.height * scale);
-      const answer = await run(resize(tile, width, height));
-      const [sx, sy] = [tile.width / width, tile.height / height];
-      for (const one of decode(answer, labels, width, height, minProbability)) {
-        const [a, b, c, d] = one.box;
-        /** @type {Box} */
-        const box = [a * sx + left, b * sy + top, c * sx + left, d * sy + top];
-        const [x, y] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
-        if (x >= x0 && x < x1 && y >= y0 && y < y1) found.push({ ...one, box });
-      }
-      done += 1;
-      tell(done / (columns.length * rows.length));
+  const tiles = columns.flatMap((x) => rows.map((y) => ({ x, y })));
+  /** @type {Found[][]} */
+  const found = tiles.map(() => []);
+  let [next, done] = [0, 0];
+  /** @param {boolean} beside */
+  const work = async (beside) => {
+    while (next < tiles.length) {
+      const n = next++;
+      const { x, y } = tiles[n];
+      found[n] = await findInTile(run, labels, image, { x, y }, scale, minProbability, beside);
+      tell(++done / tiles.length);
     }
-  }
-  return byProbability(found);
+  };
+  // Who works beside is asked first: the other way it would wait for the first tile's end.
+  await Promise.all(tiles.length > 1 ? [work(true), work(false)] : [work(false)]);
+  return byProbability(found.flat());
+}
+
+/**
+ * The cells that one tile answers for.
+ * @param {Run} run @param {number} labels @param {Picture} image @param {Tile} tile
+ * @param {number} scale from the picture to what the network sees @param {number} minProbability
+ * @param {boolean} beside @returns {Promise<Found[]>}
+ */
+async function findInTile(run, labels, image, { x, y }, scale, minProbability, beside) {
+  const [left, right, x0, x1] = x;
+  const [top, bottom, y0, y1] = y;
+  const part = cut(image, left, top, right - left, bottom - top);
+  const width = networkSize(part.width * scale);
+  const height = networkSize(part.height * scale);
+  const answer = await run(resize(part, width, height), beside);
+  const [sx, sy] = [part.width / width, part.height / height];
+  return decode(answer, labels, width, height, minProbability).flatMap((one) => {
+    const [a, b, c, d] = one.box;
+    /** @type {Box} */
+    const box = [a * sx + left, b * sy + top, c * sx + left, d * sy + top];
+    const [u, v] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+    return u >= x0 && u < x1 && v >= y0 && v < y1 ? [{ ...one, box }] : [];
+  });
 }
