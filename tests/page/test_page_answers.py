@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -443,6 +444,35 @@ def test_fields_as_predict_finds_them(
     app: Callable[..., Page], field_files: list[Path], detector: Detector
 ) -> None:
     check_fields(app(), field_files, detector)
+
+
+@pytest.mark.parametrize("second", ["there", "none", "broken"])
+def test_a_field_of_several_tiles_is_looked_at_by_two_workers(
+    app: Callable[..., Page], detector: Detector, tmp_path: Path, second: str
+) -> None:
+    """Where the second can't be begun, or breaks, the first does it alone."""
+    field = read_image(ROOT / "data" / "examples" / "field.jpg")
+    large = cv2.copyMakeBorder(field, 0, 840, 0, 1110, cv2.BORDER_REFLECT)
+    page, path = app(), write_png(tmp_path / "large.png", large)
+    page.page.evaluate(
+        """(how) => {
+          const Whole = Worker;
+          globalThis.begun = 0;
+          globalThis.Worker = function (url) {
+            begun += 1;
+            if (how === "none") throw Error("no more workers");
+            const worker = new Whole(url);
+            if (how === "broken") {
+              worker.terminate();
+              setTimeout(() => worker.dispatchEvent(new Event("error")), 100);
+            }
+            return worker;
+          };
+        }""",
+        second,
+    )
+    check_fields(page, [path], detector)
+    assert page.page.evaluate("begun") == int((os.cpu_count() or 1) > 1)
 
 
 def test_wide_and_framed_fields_as_predict_finds_them(

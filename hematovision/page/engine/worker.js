@@ -5,7 +5,7 @@ import { Classifier } from "./networks/classifier.js";
 import { FIELD_CELLS, FIELD_SIDES, MOST_COMPARED } from "../constants.js";
 import { findShift, makeSmall } from "./overlap.js";
 import { Detector } from "./networks/detector.js";
-import { helpThrough, openBeside } from "./networks/beside.js";
+import { Beside, helpThrough } from "./networks/beside.js";
 import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
 
 /** @typedef {import("./pictures/images.js").Picture} Picture */
@@ -29,6 +29,8 @@ class Cancelled extends Error {}
 let detector;
 /** @type {Classifier} */
 let classifier;
+/** @type {Beside} */
+let beside;
 /** @type {string[]} labels that have types */
 let typed = [];
 /** @type {Promise<void>} what has to end before the next question is turned to */
@@ -43,9 +45,9 @@ async function start({ card, networks, wasm }) {
   const model = await unpack(networks.fields);
   const fields = openNetwork(model);
   const crops = openNetwork(await unpack(networks.crops));
-  const askBeside = openBeside(wasm, model);
-  detector = new Detector(card.fields, async (picture, beside) => {
-    const told = beside && askBeside && (await askBeside(picture));
+  beside = new Beside(wasm, model);
+  detector = new Detector(card.fields, async (picture, isBeside) => {
+    const told = isBeside && (await beside.ask(picture));
     if (told) return told;
     const pixels = new Float32Array(picture.data);
     const [answer] = await fields(pixels, picture.height, picture.width);
@@ -158,6 +160,8 @@ addEventListener("message", ({ data }) => {
     cancelled.add(data.id);
   } else if (data.type === "help") {
     helpThrough(data.port);
+  } else if (data.type === "alone") {
+    beside.giveUp();
   } else if (data.type === "start") {
     queue = start(data).catch((error) => postMessage({ type: "failed", why: String(error) }));
   } else {

@@ -33,13 +33,28 @@ export class Engine {
     this.ready = new Promise((resolve, reject) => {
       this.worker.addEventListener("message", ({ data }) => {
         if (data.type === "ready") resolve();
-        else if (data.type === "help") begin().postMessage(data, [data.port]);
+        else if (data.type === "help") this.beginSecond(begin, data);
         else if (data.type === "failed" && data.id === undefined) reject(Error(data.why));
         else this.hear(data);
       });
       this.worker.addEventListener("error", (event) => reject(Error(event.message)));
     });
     this.worker.postMessage({ type: "start", ...model });
+  }
+
+  /**
+   * Begin the worker that looks at tiles beside; where it can't be, the first is told.
+   * @param {() => Worker} begin @param {{type: "help", port: MessagePort}} how
+   */
+  beginSecond(begin, how) {
+    const fail = () => this.worker.postMessage({ type: "alone" });
+    try {
+      const second = begin();
+      second.addEventListener("error", fail);
+      second.postMessage(how, [how.port]);
+    } catch {
+      fail();
+    }
   }
 
   /** @param {any} message */

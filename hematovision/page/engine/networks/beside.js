@@ -6,35 +6,48 @@ import { openNetwork, startLiteRt } from "./litert.js";
 
 /** @typedef {import("../pictures/images.js").Picture} Picture */
 
-/**
- * What asks the second worker about a tile: its answer, or null where it has none to give. Null
- * itself on a machine of one processor.
- * @param {string} wasm @param {Uint8Array} network
- */
-export function openBeside(wasm, network) {
-  if (!(navigator.hardwareConcurrency > 1)) return null;
-  /** @type {Map<number, (answer: Float32Array | null) => void>} */
-  const waiting = new Map();
-  let serial = 0;
-  /** @type {MessagePort | null} */
-  let port = null;
-  const begin = () => {
+/** The second worker as the first one sees it. */
+export class Beside {
+  /** @param {string} wasm @param {Uint8Array} network */
+  constructor(wasm, network) {
+    this.model = { wasm, network };
+    this.alone = !(navigator.hardwareConcurrency > 1);
+    /** @type {Map<number, (answer: Float32Array | null) => void>} */
+    this.waiting = new Map();
+    this.serial = 0;
+    /** @type {MessagePort | null} */
+    this.port = null;
+  }
+
+  /** Let the page begin it. */
+  begin() {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = ({ data: { id, answer } }) => {
-      waiting.get(id)?.(answer);
-      waiting.delete(id);
+      this.waiting.get(id)?.(answer);
+      this.waiting.delete(id);
     };
     postMessage({ type: "help", port: port2 }, { transfer: [port2] });
-    port1.postMessage({ wasm, network });
+    port1.postMessage(this.model);
     return port1;
-  };
-  /** @param {Picture} picture @returns {Promise<Float32Array | null>} */
-  return (picture) =>
-    new Promise((resolve) => {
-      port ??= begin();
-      waiting.set(++serial, resolve);
-      port.postMessage({ id: serial, picture });
+  }
+
+  /** Its answer to a tile; null where it has none to give. @param {Picture} picture */
+  async ask(picture) {
+    if (this.alone) return null;
+    const port = (this.port ??= this.begin());
+    const id = ++this.serial;
+    return await new Promise((/** @type {(answer: Float32Array | null) => void} */ resolve) => {
+      this.waiting.set(id, resolve);
+      port.postMessage({ id, picture });
     });
+  }
+
+  /** It has ended, or couldn't be begun: nothing is waited for any more. */
+  giveUp() {
+    this.alone = true;
+    for (const give of this.waiting.values()) give(null);
+    this.waiting.clear();
+  }
 }
 
 /**
