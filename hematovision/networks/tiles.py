@@ -116,8 +116,8 @@ def check_tiles(path: Path, image: np.ndarray, cell_px: float) -> None:
 def spread_tiles(
     length: int, scale: float, shared: float
 ) -> list[tuple[tuple[int, int], tuple[float, float]]]:
-    """Tiles along one side of a field, as small as they can be: where each begins and ends, and what
-    it answers for.
+    """Tiles along one side of a field, as small as can be: where each begins and ends, and what it
+    answers for.
 
     `shared`: pixels of the network's input by which they overlap.
     """
