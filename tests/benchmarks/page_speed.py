@@ -34,6 +34,9 @@ class Options:
     picture: Path = option(FIELD, "a field")
     further: int = option(3, "fields after the first", low=1, high=3)
     times: int = option(3, "how often each page is opened", low=1)
+    pause: float = option(
+        2.0, "seconds from the open page to the first field, as of a person", low=0
+    )
     large: int = option(1750, "pixels along the longer side of the large field", low=640)
 
 
@@ -55,10 +58,11 @@ def read_clocks(session: Any) -> np.ndarray:
     return np.array([time.perf_counter(), busy])
 
 
-def time_page(browser: Any, page_file: Path, fields: Sequence[bytes]) -> np.ndarray:
+def time_page(browser: Any, page_file: Path, fields: Sequence[bytes], pause: float) -> np.ndarray:
     """Seconds for each of the fields (n, 2): of the wall, and of the processors."""
     session = browser.new_browser_cdp_session()
     page = open_page(browser, page_file)
+    page.wait_for_timeout(1000 * pause)
     took = []
     for n, data in enumerate(fields, 1):
         before = read_clocks(session)
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for turn in range(1, options.times + 1):
         for page in options.page:
             with launch() as browser:
-                took[page].append(time_page(browser, page, fields))
+                took[page].append(time_page(browser, page, fields, options.pause))
             seconds = np.median(took[page], axis=0)
             rows = seconds[0], np.median(seconds[1:-1], axis=0), seconds[-1]
             told = "".join(f"{f'{wall:.2f} ({busy:.2f})':>16}" for wall, busy in rows)

@@ -7,6 +7,8 @@ import { findShift, makeSmall } from "./overlap.js";
 import { Detector } from "./networks/detector.js";
 import { Beside, helpThrough } from "./networks/beside.js";
 import { openNetwork, startLiteRt, unpack } from "./networks/litert.js";
+import { cut } from "./pictures/images.js";
+import { blank } from "./pictures/resize.js";
 
 /** @typedef {import("./pictures/images.js").Picture} Picture */
 /** @typedef {import("./overlap.js").Small} Small */
@@ -35,7 +37,8 @@ let beside;
 let typed = [];
 /** @type {Promise<void>} what has to end before the next question is turned to */
 let queue = Promise.resolve();
-let asked = 0; // the number of the question that is turned to
+const NOBODY = 0; // the number under which the worker asks itself
+let asked = NOBODY; // the number of the question that is turned to
 /** @type {Set<number>} */
 const cancelled = new Set();
 
@@ -57,6 +60,24 @@ async function start({ card, networks, wasm }) {
   typed = card.typed;
   classifier = new Classifier(card, (crop, size) => crops(crop, size, size));
   postMessage({ type: "ready" });
+}
+
+/**
+ * Look at discs on even ground before anybody asks: the browser compiles as it goes, and the first
+ * field doesn't wait for that. Ends with the first question.
+ */
+async function warmUp() {
+  asked = NOBODY;
+  const image = blank(640, 480);
+  for (let i = 0; i < image.data.length; i++) {
+    const pixel = Math.floor(i / 3);
+    const [x, y] = [(pixel % 640) % 120, Math.floor(pixel / 640) % 120];
+    image.data[i] = Math.hypot(x - 60, y - 60) < 45 ? 120 + 40 * (i % 3) : 230;
+  }
+  await breathe(NOBODY);
+  const { levelled } = await detector.search(image, 1);
+  await classifier.answer(cut(image, 0, 0, 120, 120));
+  makeSmall(image, levelled);
 }
 
 /** Fields in small that a later one may overlap, the last ones. @type {Map<string, Small>} */
@@ -164,7 +185,9 @@ addEventListener("message", ({ data }) => {
     beside.giveUp();
   } else if (data.type === "start") {
     queue = start(data).catch((error) => postMessage({ type: "failed", why: String(error) }));
+    queue = queue.then(warmUp).catch(() => {}); // whoever asks is told
   } else {
+    cancelled.add(NOBODY);
     queue = queue.then(() => answer(data));
   }
 });
