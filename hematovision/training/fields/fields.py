@@ -40,6 +40,9 @@ class TrainingField:
     free: np.ndarray  # (ceil(h / 4), ceil(w / 4)) bool, certainly no cell
     dismissed: np.ndarray  # (d, 4) found by the network, but with too little of a cell shown
     counted: int = 0  # red cells that a model gone on from counts, where boxes may be missing
+    # (k,) bool, labels that are boxed completely nowhere: where they have no box, ground isn't
+    # learnt as free of them.
+    unboxed: np.ndarray | None = None
 
     def image(self) -> np.ndarray:
         """The field as the network is shown it, its light levelled, (height, width, 3) uint8."""

@@ -96,13 +96,14 @@ def recall_known(
 ) -> list[TrainingField]:
     """The fields with the cells that a trained network finds in them, above its `thresholds`, of
     labels that aren't boxed completely anywhere: what isn't annotated isn't unlearnt (Li and Hoiem,
-    2016).
+    2016). Pale platelets that the network misses aren't ground either.
 
     Red cells are counted only, in some of the fields: `label_anew` looks for these.
     """
     lowest = np.array([thresholds.get(label, 1.0) for label in labels])
     red, recalled = np.array([is_rbc(label) for label in labels]), []
     wanted = ~red & ~np.any([f.complete for f in fields], axis=0)
+    annotated = np.isin(np.arange(len(labels)), np.concatenate([f.label for f in fields]))
     seen: Counter[str] = Counter()
     for source in progress(fields, len(fields), "finding what is known"):
         asked = not source.complete[red].all() and seen[source.lab] < MOST_ANEW
@@ -118,6 +119,7 @@ def recall_known(
                 label=np.append(source.label, label),
                 annotated=source.annotated + int(new.sum()),
                 counted=int((red & ~source.complete)[found.label].sum()) if asked else 0,
+                unboxed=wanted & ~annotated,
             )
         recalled.append(source)
     return recalled

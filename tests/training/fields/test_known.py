@@ -75,3 +75,7 @@ def test_what_is_not_annotated_is_shown_as_it_was_known(
     close = overlap(shown[0].box[whole["RBC"] :], field.box).max(axis=1)
     assert close.min() > 0.7  # the same cells, looked at at the size that was told of them
     assert (shown[1].box[: len(boxed.box)] == boxed.box).all()
+    # Ground says nothing of what is boxed nowhere.
+    assert [found.unboxed.tolist() for found in shown] == 3 * [[False, False, True]]
+    for found in recall_known(run, [bare, bare], LABELS, thresholds):
+        assert found.unboxed.tolist() == [True, False, True]

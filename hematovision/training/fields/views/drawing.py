@@ -51,7 +51,7 @@ def draw_view(
     image = soil(image, cell_px, rng) if rng.random() < 0.2 else image
     image = coarsen(image, cell_px, rng) if rng.random() < 0.4 else image
     image = stain_anew(image, rng) if rng.random() < 0.85 else image
-    return (level_light(image), *draw_target(view, source.complete))
+    return (level_light(image), *draw_target(view, source.complete, source.unboxed))
 
 
 class Target(NamedTuple):
@@ -63,8 +63,9 @@ class Target(NamedTuple):
     weight: np.ndarray  # (h, w) how much its box counts here
 
 
-def draw_target(view: View, complete: np.ndarray) -> Target:
-    """The answer wanted for a view; `complete` (k,): labels of which no cell lacks its box."""
+def draw_target(view: View, complete: np.ndarray, unboxed: np.ndarray | None = None) -> Target:
+    """The answer wanted for a view; `complete` (k,): labels of which no cell lacks its box,
+    `unboxed` (k,): of which ground says nothing."""
     h, w = view.unsure.shape
     heat = np.zeros((h, w, len(complete)), np.float32)
     corner, weight, nearest = (np.zeros((h, w, *n), np.float32) for n in ((4,), (), ()))
@@ -87,5 +88,7 @@ def draw_target(view: View, complete: np.ndarray) -> Target:
         weight[area][core] = bump[core] / bump[bump > 0.3].sum()
     known = np.ones_like(heat)
     known[..., ~complete] = (1 - view.unsure)[..., np.newaxis]
+    if unboxed is not None:
+        known[..., unboxed] = 0
     known[heat > 0.3] = 1
     return Target(heat, known, corner, weight)

@@ -41,6 +41,9 @@ def test_the_wanted_answer_is_one_at_centres_and_unknown_where_a_cell_may_be() -
     assert (known[..., 0] == 1).all()
     assert corner[14, 15].tolist() == [13, 12.5, 17.5, 17]  # the small one lies on top
     assert weight.sum() > 0
+    # Of a label that is boxed nowhere only its cells are learnt, not where it isn't.
+    known = draw_target(view, ~RED, np.array([True, False, False])).known[..., 0]
+    assert known[14, 15] == 1 and (known[20:] == 0).all()
 
 
 def test_slivers_that_were_found_are_taken_for_no_cell() -> None:
