@@ -152,7 +152,7 @@ def train_few(data: Path, folder: Path, *args: object) -> Outcome:
     keras.utils.clear_session()
     given = ("--data", data, "--output-dir", folder, "--weights", start_weights(), "--epochs", 2)
     with pytest.MonkeyPatch.context() as patch:
-        for room in ("fit", "views"):
+        for room in ("fit", "views.drawing"):
             window = ((96, 128), (0.35, 0.75), 1.0)
             patch.setattr(f"hematovision.training.fields.{room}.WINDOWS", (window,))
         return run_once("train_model.py", *given, "--field-epochs", 2, *args)

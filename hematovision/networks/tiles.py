@@ -116,15 +116,14 @@ def check_tiles(path: Path, image: np.ndarray, cell_px: float) -> None:
 def spread_tiles(
     length: int, scale: float, shared: float
 ) -> list[tuple[tuple[int, int], tuple[float, float]]]:
-    """Tiles along one side of a field, as small as can be: where each begins and ends, and what it
-    answers for.
+    """Tiles along one side of a field: where each begins and ends, and what it answers for.
 
     `shared`: pixels of the network's input by which they overlap.
     """
-    count, span = 1, length
+    count = 1
     if length * scale > TILE:
         count = int(np.ceil((length * scale - shared) / (TILE - shared)))
-        span = min(length, int(np.ceil((length + (count - 1) * shared / scale) / count)))
+    span = min(length, int(np.ceil(TILE / scale))) if count > 1 else length
     starts = np.linspace(0, length - span, count).round().astype(int)
     seams = [-np.inf, *((starts[1:] + starts[:-1] + span) / 2), np.inf]
     return [((int(s), int(s) + span), (seams[i], seams[i + 1])) for i, s in enumerate(starts)]

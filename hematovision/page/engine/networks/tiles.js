@@ -80,8 +80,7 @@ export function decode(answer, labels, width, height, minProbability) {
 }
 
 /**
- * Tiles along one side of a field, as small as they can be: where each begins and ends, and what it
- * answers for.
+ * Tiles along one side of a field: where each begins and ends, and what it answers for.
  * @param {number} length @param {number} scale
  * @param {number} shared pixels of the network's input by which they overlap
  * @returns {[number, number, number, number][]}
@@ -89,8 +88,7 @@ export function decode(answer, labels, width, height, minProbability) {
 export function spreadTiles(length, scale, shared) {
   const large = length * scale > TILE;
   const count = large ? Math.ceil((length * scale - shared) / (TILE - shared)) : 1;
-  const least = Math.ceil((length + ((count - 1) * shared) / scale) / count);
-  const span = large ? Math.min(length, least) : length;
+  const span = count > 1 ? Math.min(length, Math.ceil(TILE / scale)) : length;
   const step = count > 1 ? (length - span) / (count - 1) : 0;
   const starts = Array.from({ length: count }, (_, i) => round(i * step));
   const seams = starts.slice(1).map((start, i) => (start + starts[i] + span) / 2);
