@@ -53,7 +53,7 @@ from hematovision.datasets.joining import are_drawn, gather, join
 from hematovision.datasets.opening import find_default, open_datasets, unify
 from hematovision.datasets.read_index import ReadIndex
 from hematovision.datasets.reading import read_fields
-from hematovision.preparing.building import build_split
+from hematovision.preparing.building import build_splits, lacks_ground
 from hematovision.preparing.check_page import MOST_DRAWN, write_check_page
 from hematovision.preparing.classes import check_classes, count_classes, encode_labels, name_class
 from hematovision.preparing.description import (
@@ -167,11 +167,12 @@ def write_part(
 
     `classes`: of all parts (None: to be named here). With --resume what stands is left.
     """
-    arrays: dict[str, Any] = {}
     here = Findings(findings.keep)
-    for split in SPLITS:
-        of_split = [f for f in fields if f.is_in(split)]
-        arrays |= build_split(of_split, split, share, whole, here)
+    arrays: dict[str, Any] = build_splits(fields, share, whole, here)
+    if classes is None and lacks_ground(arrays, whole, options.split):
+        here = Findings(findings.keep)
+        arrays = build_splits(fields, share, whole._replace(background=0), here)
+        here.notices.append("too little ground to show some in each split: no background is cut")
     names = {s: [name_class(k, whole.task) for k in arrays[f"label_{s}"].tolist()] for s in SPLITS}
     named = {s: Counter(names[s]) for s in SPLITS}
     together = Findings(findings.keep)

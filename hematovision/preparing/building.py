@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from hematovision.archive.metadata import SPLITS
-from hematovision.cells.cells import Segment
+from hematovision.cells.cells import BACKGROUND, Segment
 from hematovision.datasets.field import Field
 from hematovision.datasets.findings import Example, Findings
 from hematovision.preparing.background import place_background
@@ -32,6 +33,26 @@ def add_background(
         patches |= found
         unplaced += lacking
     return patches, unplaced
+
+
+def build_splits(
+    fields: Sequence[Field], share: Share | None, whole: Whole, findings: Findings
+) -> dict[str, Any]:
+    """The arrays of all splits, see `build_split`."""
+    arrays: dict[str, Any] = {}
+    for split in SPLITS:
+        of_split = [f for f in fields if f.is_in(split)]
+        arrays |= build_split(of_split, split, share, whole, findings)
+    return arrays
+
+
+def lacks_ground(arrays: Mapping[str, Any], whole: Whole, how: str) -> bool:
+    """Whether some split shows background and another none, where it is a class and each split has
+    to show each: windows around single cells leave hardly any room."""
+    if how == "test" or whole.task == "binary":
+        return False
+    shown = [BACKGROUND in arrays[f"label_{split}"] for split in SPLITS]
+    return any(shown) and not all(shown)
 
 
 def build_split(

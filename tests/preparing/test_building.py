@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from conftest import read_dataset
+from conftest import Run, read_dataset
 from drawing import PLATELET, RBC, WBC
 
 from hematovision.datasets.findings import Findings
@@ -43,6 +43,27 @@ def test_background_is_the_same_for_a_seed_and_another_for_another(
     first, _ = add_background(fields, "train", None, describe("binary"))
     assert first == add_background(fields, "train", None, describe("binary"))[0]
     assert first != add_background(fields, "train", None, describe("binary", seed=2))[0]
+
+
+def test_windows_that_leave_no_ground_have_no_background(
+    voc_dataset: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    """But where a dozen has room for a patch, the others aren't refused for it."""
+    full = [("RBC", 1, 1, 199, 79), ("WBC", 1, 80, 199, 159)]
+    windows = {f"w{i}": full for i in range(12)}
+    archive = tmp_path / "a.npz"
+    options = ("--task", "multiclass", "--seed", 3, "--output", archive)
+    done = run(
+        "preprocess_data.py", "--data-dir", voc_dataset(windows | {"x": [RBC, WBC]}), *options
+    )
+    assert done.status == 0, done.err
+    assert "too little ground to show some in each split: no background is cut" in done.err
+    with np.load(archive) as arrays:
+        assert arrays["classes"].tolist() == ["RBC", "WBC"]
+    done = run("preprocess_data.py", "--data-dir", voc_dataset(12, "roomy"), *options)
+    assert done.status == 0 and "too little ground" not in done.err
+    with np.load(archive) as arrays:
+        assert "Background" in arrays["classes"].tolist()
 
 
 def test_what_describes_fields_hangs_on_all_of_them(voc_dataset: Callable[..., Path]) -> None:
