@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hematovision.archive.contents import Split
-from hematovision.training.crops.examples import Examples, encode_annotated
+from hematovision.training.crops.examples import Examples, encode_annotated, find_unshown
 
 
 def make_split(label: list[str], lab: list[str] | None = None, size: int = 32) -> Split:
@@ -21,4 +21,14 @@ def make_examples(split: Split, members: np.ndarray | None = None) -> Examples:
     """A split to learn from and to be judged by; `members`: of the labels, unless given."""
     leaves, of_labels, _ = encode_annotated(split, split)
     members = of_labels if members is None else members
-    return Examples(leaves, split, members, len(split.y), split, members, ["Other", "RBC"], "")
+    return Examples(
+        leaves,
+        split,
+        members,
+        find_unshown(members),
+        len(split.y),
+        split,
+        members,
+        ["Other", "RBC"],
+        "",
+    )

@@ -23,7 +23,7 @@ from hematovision.program.console import UserError, say
 from hematovision.training.backbone import start_tensorflow
 from hematovision.training.crops import fit as crops_fit
 from hematovision.training.crops.epoch import Chunk, draw_batches
-from hematovision.training.crops.examples import Examples
+from hematovision.training.crops.examples import Examples, find_unshown
 from hematovision.training.fields.course import RATE
 from hematovision.training.fields.fit import BATCH, make_step
 from hematovision.training.workers import find_workers
@@ -42,7 +42,9 @@ def fit_crops() -> list[float]:
     split = Split(pixels, np.arange(84) % 2, label, label, np.tile([0, 0, 9, 9], (84, 1)),
                   np.full(84, "lab"))  # fmt: skip
     members = label[:, np.newaxis] == LEAVES
-    examples = Examples(LEAVES, split, members, 84, split, members, LEAVES, "")
+    examples = Examples(
+        LEAVES, split, members, find_unshown(members), 84, split, members, LEAVES, ""
+    )
     maps = keras.Input((4, 4, 3))
     features = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(maps))
     heads = {"logits": layers.Dense(3)(features), "novelty": layers.Dense(1)(features)}

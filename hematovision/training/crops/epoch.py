@@ -52,7 +52,7 @@ class Chunk(NamedTuple):
     """What is learnt from while the next is drawn; or a batch of it, rows of every array."""
 
     inputs: np.ndarray  # (n, h, w, c) float16, activations of the frozen blocks
-    members: np.ndarray  # (n, leaves) float32, which leaves each may show, 0 or 1
+    members: np.ndarray  # (n, leaves) float32, which leaves each may show, 0 or 1; -1: not asked
     strange: np.ndarray  # (n, 1) float32, 1 of a picture of no cell
     of_leaves: np.ndarray  # (n,) float32, how much each counts in the loss of the leaves
     of_novelty: np.ndarray  # (n,) float32, and in that of novelty
@@ -141,9 +141,11 @@ def draw_chunk(
 ) -> Chunk:  # fmt: skip
     """Activations of the chosen crops, in new views, and of strangers.
 
-    The plain ground of a smear is no stranger: its noise and dust tell it from a blank page.
+    The plain ground of a smear is no stranger: its noise and dust tell it from a blank page. What
+    no crop shows isn't asked about: else some cells of four types would teach a model that no cell
+    of theirs is of a fifth (Caccia et al., 2022).
     """
-    split, members = examples.train, examples.members
+    split, members = examples.train, examples.members[chosen]
     count = int(len(chosen) * STRANGERS)
     plain = np.random.default_rng([*seed, 7]).random(len(chosen)) < PLAIN
     seen, start = [], 0
@@ -154,10 +156,11 @@ def draw_chunk(
         start += len(views)
     seen += [network.frozen(x) for x in draw_strangers(count, split.X, [*seed, 2])]
     is_strange = np.repeat(np.array([0, 1], np.float32), (len(chosen), count))
+    asked = np.where(examples.unshown & ~members, -1, members)
     any_leaf = np.ones((count, members.shape[1]), bool)
     return Chunk(
         np.concatenate(seen),
-        np.concatenate([members[chosen], any_leaf]).astype(np.float32),
+        np.concatenate([asked, any_leaf]).astype(np.float32),
         is_strange[:, np.newaxis],
         1 - is_strange,
         np.ones(len(is_strange), np.float32),

@@ -21,6 +21,7 @@ class Examples:
     leaves: list[str]
     train: Split  # of several workers, this one's
     members: np.ndarray  # (n, leaves) bool, which leaves each may show
+    unshown: np.ndarray  # (leaves,) bool, which of them no training crop surely shows
     count: int  # training crops of all workers
     val: Split
     val_members: np.ndarray
@@ -33,6 +34,7 @@ class Examples:
             self,
             train=self.train.pick(train),
             members=self.members[train],
+            unshown=find_unshown(self.members[train]),
             count=int(train.sum()),
             val=self.val.pick(val),
             val_members=self.val_members[val],
@@ -55,8 +57,14 @@ def pack_examples(archive: Archive, known: Sequence[str] = ()) -> Examples:
     leaves, members, val_members = encode_annotated(train, val, known)
     task = archive.metadata.task
     return Examples(
-        leaves, train, members, len(train.y), val, val_members, archive.classes, task
+        leaves, train, members, find_unshown(members), len(train.y), val, val_members,
+        archive.classes, task,
     )  # fmt: skip
+
+
+def find_unshown(members: np.ndarray) -> np.ndarray:
+    """Which leaves no crop surely shows, of crops that may show some of them, (n, leaves) bool."""
+    return ~members[members.sum(axis=1) == 1].any(axis=0)
 
 
 def encode_annotated(

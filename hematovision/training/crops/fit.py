@@ -30,6 +30,7 @@ from hematovision.training.start import KnownModel
 from hematovision.training.workers import find_workers
 
 SMOOTHING = 0.02  # of labels in the loss
+NOWHERE = -1e4  # a logit that leaves no probability
 
 Step = Callable[..., np.ndarray]
 
@@ -132,16 +133,19 @@ def widen(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def marginal_loss(members: Any, logits: Any) -> Any:
-    """Cross-entropy of the leaves that a crop may show, (n, leaves) 0 or 1, taken together: (n,).
+    """Cross-entropy of the leaves that a crop may show, taken together: (n,). `members` (n, leaves)
+    is 1 of those, 0 of the others, -1 of leaves that it isn't asked about.
 
     A box that says "WBC" says "one of its types": the loss is on the sum of their probabilities,
     so that datasets of different detail train one network. Smoothed over all leaves.
     """
     from keras import ops
 
-    log_p = ops.log_softmax(logits, axis=1)
-    told = -ops.logsumexp(ops.where(members > 0, log_p, -1e4), axis=1)
-    return (1 - SMOOTHING) * told - SMOOTHING * ops.mean(log_p, axis=1)
+    asked = ops.cast(members >= 0, "float32")
+    log_p = ops.log_softmax(ops.where(members >= 0, logits, NOWHERE), axis=1)
+    told = -ops.logsumexp(ops.where(members > 0, log_p, NOWHERE), axis=1)
+    even = ops.sum(asked * log_p, axis=1) / ops.sum(asked, axis=1)
+    return (1 - SMOOTHING) * told - SMOOTHING * even
 
 
 def mark_right(members: Any, logits: Any) -> Any:
@@ -149,7 +153,7 @@ def mark_right(members: Any, logits: Any) -> Any:
     from keras import ops
 
     likeliest = ops.one_hot(ops.argmax(logits, axis=1), logits.shape[1])
-    return ops.sum(likeliest * members, axis=1)
+    return ops.sum(likeliest * ops.maximum(members, 0), axis=1)
 
 
 def make_step(trainer: Any, steps: int, peak: float) -> tuple[Step, list[Any]]:

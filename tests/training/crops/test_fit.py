@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -63,6 +64,38 @@ def test_the_loss_is_on_the_sum_of_what_a_label_may_stand_for() -> None:
     found = np.asarray(marginal_loss(members, np.log(p) + 7))
     assert found == pytest.approx(expected, abs=1e-5)
     assert np.asarray(mark_right(members, np.log(p))).tolist() == [1, 0, 1]
+
+
+def test_a_leaf_that_is_not_asked_about_is_neither_learnt_nor_unlearnt() -> None:
+    start_tensorflow(0)
+    import tensorflow as tf
+
+    logits = tf.Variable([[0.3, 1.2, 2.0, -1.0]])
+    with tf.GradientTape() as tape:
+        loss = marginal_loss(np.array([[1, 0, -1, 0]], np.float32), logits)
+    gradient = np.asarray(tape.gradient(loss, logits))[0]
+    assert gradient[2] == 0 and gradient[0] < 0 < min(gradient[1], gradient[3])
+    others = np.array([[0.3, 1.2, -1.0]], np.float32)
+    alone = marginal_loss(np.array([[1, 0, 0]], np.float32), others)
+    assert float(loss[0]) == pytest.approx(float(alone[0]), abs=1e-6)
+    assert float(mark_right(np.array([[1, 0, -1, 0]], np.float32), logits)[0]) == 0
+
+
+def test_crops_are_not_asked_about_leaves_that_none_of_them_shows() -> None:
+    """But untyped white cells are: they may be of any type."""
+    split = make_split(["RBC", "Neutrophil", "WBC"] * 20)
+    known = ["Background", "Monocyte", "Neutrophil", "RBC"]
+    leaves, members, _ = encode_annotated(split, split, known)
+    assert leaves == known
+    examples = replace(make_examples(split, members), leaves=leaves)
+    assert examples.unshown.tolist() == [True, True, False, False]
+    network = SimpleNamespace(frozen=lambda crops: crops.mean(axis=(1, 2, 3)))
+    chunk = next(draw_epoch(network, examples, None, 60, [3]))
+    rows = {tuple(row) for row in chunk.members[chunk.strange[:, 0] == 0].astype(int).tolist()}
+    assert rows == {(-1, -1, 0, 1), (-1, -1, 1, 0), (-1, 1, 1, 0)}
+    assert (chunk.members[chunk.strange[:, 0] == 1] == 1).all()
+    fewer = examples.select(split.label == "RBC", split.label == "RBC")
+    assert fewer.unshown.tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("leaves", [2, 4])

@@ -11,7 +11,7 @@ import pytest
 from crops import make_split
 
 from hematovision.training.crops.epoch import REHEARSED, Chunk, Kept, add_kept
-from hematovision.training.crops.examples import Examples
+from hematovision.training.crops.examples import Examples, find_unshown
 from hematovision.training.crops.rehearsal import (
     EACH,
     FILE,
@@ -32,7 +32,17 @@ def see(crops: np.ndarray) -> np.ndarray:
 def keep(label: list[str], before: Rehearsal | None = None) -> Rehearsal | None:
     split = make_split(label)
     members = np.array(label)[:, np.newaxis] == LEAVES
-    examples = Examples(LEAVES, split, members, len(label), split, members, LEAVES, "multiclass")
+    examples = Examples(
+        LEAVES,
+        split,
+        members,
+        find_unshown(members),
+        len(label),
+        split,
+        members,
+        LEAVES,
+        "multiclass",
+    )
     return keep_crops(see, examples, before, 3)
 
 
