@@ -21,14 +21,5 @@ def make_examples(split: Split, members: np.ndarray | None = None) -> Examples:
     """A split to learn from and to be judged by; `members`: of the labels, unless given."""
     leaves, of_labels, _ = encode_annotated(split, split)
     members = of_labels if members is None else members
-    return Examples(
-        leaves,
-        split,
-        members,
-        find_unshown(members),
-        len(split.y),
-        split,
-        members,
-        ["Other", "RBC"],
-        "",
-    )
+    unshown, classes = find_unshown(members), ["Other", "RBC"]
+    return Examples(leaves, split, members, unshown, len(split.y), split, members, classes, "")

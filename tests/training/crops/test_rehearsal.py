@@ -32,17 +32,8 @@ def see(crops: np.ndarray) -> np.ndarray:
 def keep(label: list[str], before: Rehearsal | None = None) -> Rehearsal | None:
     split = make_split(label)
     members = np.array(label)[:, np.newaxis] == LEAVES
-    examples = Examples(
-        LEAVES,
-        split,
-        members,
-        find_unshown(members),
-        len(label),
-        split,
-        members,
-        LEAVES,
-        "multiclass",
-    )
+    unshown, task = find_unshown(members), "multiclass"
+    examples = Examples(LEAVES, split, members, unshown, len(label), split, members, LEAVES, task)
     return keep_crops(see, examples, before, 3)
 
 
